@@ -155,7 +155,11 @@ class WantedSchema:
 
 @dataclass(frozen=True, slots=True)
 class DestinationField:
-    """A field as the destination describes it. `options` are values in the destination's order."""
+    """A field as the destination describes it. `options` are values in the destination's order.
+
+    `columns`: the names under which a relation is written (`companyId`; `targetPersonId`, … where it may point to
+    several objects). Empty for everything else, also for the list on the other side of a relation.
+    """
 
     id: str
     name: str
@@ -167,6 +171,7 @@ class DestinationField:
     target: str = ""
     active: bool = True
     system: bool = False
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
