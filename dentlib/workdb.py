@@ -1,0 +1,54 @@
+"""The throw-away store: one DuckDB file per engagement, rebuilt from the export whenever needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from dentlib.errors import Locked, UsageError
+
+
+def open_work_db(path: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open an engagement's `work.duckdb`, creating it unless `read_only`; the caller closes the connection.
+
+    Two threads, 1 GB of memory (DuckDB spills to a folder beside the file above that), rows in the order of their
+    files, no extension is ever downloaded. Raises UsageError where there is nothing to read, Locked where another
+    process has the file open.
+    """
+    if read_only and not path.is_file():
+        raise UsageError(f"there is no work database at {path}", "take the export in first: dentlib audit <engagement>")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        con = duckdb.connect(
+            str(path),
+            read_only=read_only,
+            config={
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "threads": 2,
+                "memory_limit": "1GB",
+                "preserve_insertion_order": True,
+            },
+        )
+    except duckdb.IOException as error:
+        if "lock" in str(error).lower():
+            raise Locked(
+                f"another process works with {path.name}", "wait until it has ended, or end it, and start again"
+            ) from error
+        raise UsageError(
+            f"{path} can't be opened as a work database", "move it away: it is rebuilt from the export"
+        ) from error
+    if not read_only:
+        path.chmod(0o600)
+    return con
+
+
+def quoted(name: str) -> str:
+    """Return a name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a text as a SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
