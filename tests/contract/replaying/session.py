@@ -1,0 +1,216 @@
+"""Play the scenes of a plan: send the recorded requests in their order and judge the answers."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from replaying.comparison import Comparison, Difference, Reply, same_shape
+from replaying.correspondence import on_every_string
+from replaying.exchanges import UUID, Exchange, Json, completed
+from replaying.plan import Plan, Scene, numbers
+from replaying.transport import FILE, RAW_BYTES, Connection, file_bytes, multipart
+from replaying.workspace import Workspace
+
+SIGNED_PATH = re.compile(rf"/(file|file-upload)/(?:[\w-]+/)?({UUID.pattern})\?token=(<jwt>|[\w.\-]+)")
+Judge = Callable[[Reply], list[Difference]]
+Control = Callable[[Exchange, Reply, Judge], "Corruption | None"]
+InTransit = Callable[[Exchange, Reply], Reply]
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """One field of one answer, changed on its way, and whether the comparison noticed."""
+
+    what: str
+    noticed: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one exchange."""
+
+    exchange: Exchange
+    differences: list[Difference]
+    corruption: Corruption | None = None
+
+
+@dataclass
+class Session:
+    """One scene being played against one sandbox of its own."""
+
+    plan: Plan
+    scene: Scene
+    exchanges: dict[int, Exchange]
+    in_transit: InTransit | None = None
+    control: Control | None = None
+
+    def play(self) -> Iterator[Verdict]:
+        """Start a sandbox, take every step and yield a verdict per recorded exchange; stops the sandbox at the end."""
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Workspace(self.scene, self.exchanges, Path(folder)) as self.workspace,
+        ):
+            self.tokens: dict[tuple[str, str], str] = {}
+            self.comparison = Comparison(self.workspace.known, self.plan.rules, self.workspace.sandbox.url)
+            for step in self.scene.steps:
+                if "replay" not in step:
+                    self.workspace.take(step)
+                    continue
+                for number in numbers(step["replay"]):
+                    if number not in self.plan.out_of_scope:
+                        yield self._replayed(self.exchanges[number])
+
+    def _replayed(self, exchange: Exchange) -> Verdict:
+        options = self.plan.options.get(exchange.number, {})
+        if "race" in options:
+            return self._raced(exchange, options["race"])
+        reply = self.workspace.connection.send(*self._request(exchange, options))
+        if self.in_transit is not None:
+            reply = self.in_transit(exchange, reply)
+        for found in SIGNED_PATH.finditer(json.dumps(reply.body, default=repr)):
+            self.tokens[found[1], found[2]] = found[3]
+        corruption = None
+        if self.control is not None:
+            mark = self.workspace.known.mark()
+            corruption = self.control(exchange, reply, lambda other: self._judged(exchange, options, other))
+            self.workspace.known.rollback(mark)
+        return Verdict(exchange, self._judged(exchange, options, reply), corruption)
+
+    def _request(self, exchange: Exchange, options: Json) -> tuple[str, str, dict[str, str], bytes | None]:
+        recorded = completed(exchange.body, str(exchange.number))
+        path = exchange.path
+        if "ids_in_path" in options:
+            start = ["11111111-1111-4111-8111-000000000001"] * 2
+            ids = completed([*start, f"<{options['ids_in_path'] - 2} more items not kept>"], exchange.name)
+            path = "/rest/people?filter=id[in]:[" + ",".join(f'"{one}"' for one in ids) + "]"
+        known = self.workspace.known
+        known.own(path + json.dumps(recorded))
+        path = known.translated(path.replace("<token>", self.workspace.keys["loader"]))
+        path = SIGNED_PATH.sub(self._signed, path)
+        headers = {**exchange.headers, **self._authorization(options.get("key", "loader"))}
+        if recorded is None:
+            return exchange.method, path, headers, None
+        if isinstance(recorded, str):
+            raw = RAW_BYTES.match(recorded)
+            body = file_bytes("pdf", 125)[: int(raw[1])] if raw else recorded.encode()
+            return exchange.method, path, headers, body
+        sent: Json = on_every_string(recorded, known.translated)
+        if isinstance(sent, dict) and "multipart parts" in sent:
+            parts = sent["multipart parts"]
+            content = {part: _file(part, options) for part in parts.values() if isinstance(part, str)}
+            body, headers["Content-Type"] = multipart(parts, content)
+            return exchange.method, path, headers, body
+        return exchange.method, path, headers, json.dumps(sent, ensure_ascii=False).encode()
+
+    def _authorization(self, key: str) -> dict[str, str]:
+        if key == "none":
+            return {}
+        if key == "not a JWT":
+            return {"Authorization": "Bearer this-is-not-a-token"}
+        if key == "wrong signature":
+            head, _, signature = self.workspace.keys["loader"].rpartition(".")
+            return {"Authorization": f"Bearer {head}.{signature[::-1]}"}
+        return {"Authorization": f"Bearer {self.workspace.keys[key]}"}
+
+    def _signed(self, found: re.Match[str]) -> str:
+        if found[3] != "<jwt>":
+            return found[0]
+        return found[0].replace("<jwt>", self.tokens[found[1], found[2]])
+
+    def _judged(self, exchange: Exchange, options: Json, reply: Reply) -> list[Difference]:
+        if "download" in options:
+            wanted = file_bytes(*options["download"])
+            if reply.status == exchange.status and reply.body == wanted:
+                return []
+            return [Difference("body", f"{len(wanted)} bytes", f"status {reply.status}", "another file")]
+        if "picks" in options:
+            return self._judged_pick(exchange, options["picks"], reply)
+        return self.comparison.differences(exchange, reply)
+
+    def _judged_pick(self, exchange: Exchange, picks: Json, reply: Reply) -> list[Difference]:
+        """Judge a page whose records are drawn by their random ids.
+
+        The list has the recorded shape and is in the order of ids; the rest of the answer is compared as ever; the
+        recorded record's values are compared with the same record read by what identifies it (`read`).
+        """
+        recorded, replayed = copy.deepcopy(exchange.answer), copy.deepcopy(reply.body)
+        page, drawn = _taken(recorded, picks["list"]), _taken(replayed, picks["list"])
+        found = []
+        if drawn is None or not same_shape(page, drawn):
+            found.append(Difference("body", page, drawn, "another shape"))
+        else:
+            ids = [item["node"]["id"] if "node" in item else item.get("id", "") for item in drawn]
+            order = picks.get("order", "ascending")
+            if order != "none" and ids != sorted(ids, reverse=order == "descending"):
+                found.append(Difference("body", "items in the order of their ids", ids[:4], "another order"))
+        for body in (recorded, replayed):
+            _blind_cursors(body)
+        blinded = Exchange(**{**vars(exchange), "answer": recorded})
+        found += self.comparison.differences(blinded, Reply(reply.status, reply.media_type, replayed))
+        if "read" in picks and not found:
+            same = _taken(self.workspace.call("GET", picks["read"]), picks.get("read_list", picks["list"]))
+            same = same[0] if isinstance(same, list) else same
+            found += self.comparison.compared(page[0], same, "body.the same record")
+        return found
+
+    def _raced(self, exchange: Exchange, callers: int) -> Verdict:
+        """Send the recorded call `callers` times at once: one record, and each answer one of the recorded kinds."""
+        url, key = self.workspace.sandbox.url, self.workspace.keys["loader"]
+
+        def one(title: str) -> Reply:
+            body = json.loads(json.dumps(exchange.body).replace("<same key in all>", f"race-{exchange.number}"))
+            body["variables"]["d"][0]["jobTitle"] = title
+            headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+            connection = Connection(url)
+            try:
+                return connection.send("POST", exchange.path, headers, json.dumps(body).encode())
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(callers) as pool:
+            replies = list(pool.map(one, map(str, range(callers))))
+        refused = next(answer for answer in exchange.answer if "errors" in answer)
+        written = [reply.body for reply in replies if "errors" not in reply.body]
+        differences = []
+        if len({answer["data"]["createPeople"][0]["id"] for answer in written}) != 1:
+            differences.append(Difference("body", "one record", written, "another number of records"))
+        for reply in replies:
+            if "errors" in reply.body:
+                differences += self.comparison.compared(refused, reply.body)
+            elif not same_shape({"createPeople": [{"id": "", "jobTitle": ""}]}, reply.body["data"]):
+                differences.append(Difference("body", "an id and a title", reply.body, "another shape"))
+        return Verdict(exchange, differences)
+
+
+def _file(part: str, options: Json) -> bytes:
+    described = FILE.match(part)
+    if described is None:
+        raise ValueError(f"not a recorded file: {part}")
+    return file_bytes(options.get("file", described[1].rpartition(".")[2]), int(described[2]))
+
+
+def _taken(body: Json, keys: list[str]) -> Json:
+    """Take the value at `keys` out of a body, leaving an empty list in its place; None when it isn't there."""
+    for key in keys[:-1]:
+        if not isinstance(body, dict) or key not in body:
+            return None
+        body = body[key]
+    if not isinstance(body, dict) or keys[-1] not in body:
+        return None
+    value, body[keys[-1]] = body[keys[-1]], []
+    return value
+
+
+def _blind_cursors(body: Json) -> None:
+    for key, value in list(body.items()) if isinstance(body, dict) else []:
+        if key in ("startCursor", "endCursor") and isinstance(value, str):
+            body[key] = "(a cursor)"
+        else:
+            _blind_cursors(value)

@@ -1,0 +1,124 @@
+"""The contract: the sandbox answers as the real Twenty was recorded to, whatever the names, and a wrong answer shows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from replay import Outcome, one_in_transit, replay
+from replaying.comparison import Comparison, Reply, Rule
+from replaying.correspondence import Correspondence
+from replaying.exchanges import Exchange, completed
+from replaying.plan import load_plan
+
+VERSION = "2.21"
+
+
+@pytest.fixture(scope="module")
+def plain() -> Outcome:
+    """One replay of everything, with a corrupted copy of every answer tried on the way."""
+    return replay(VERSION, control_seed=1)
+
+
+def _explained(outcome: Outcome) -> str:
+    lines = [f"[{v.exchange.number}] {v.differences[0]}" for v in outcome.verdicts if v.differences]
+    return "\n".join([str(outcome), *outcome.broken, *lines[:20]])
+
+
+def test_every_recorded_exchange_is_answered_alike(plain: Outcome) -> None:
+    """Nothing is mismatched, and at least 85 % of all recorded exchanges are matched."""
+    assert plain.green, _explained(plain)
+
+
+def test_every_corrupted_answer_is_noticed(plain: Outcome) -> None:
+    """One field changed in any answer makes the comparison of that answer fail."""
+    assert sum(verdict.corruption is not None for verdict in plain.verdicts) > 500
+    assert [f"{v.exchange.number} {v.corruption}" for v in plain.unnoticed] == []
+
+
+def test_other_names_ids_and_numbers_give_the_same_verdict() -> None:
+    """Nothing is hard-coded: with other literals in requests and expected answers the replay is green as well."""
+    outcome = replay(VERSION, seed=7)
+    assert outcome.green, _explained(outcome)
+
+
+def test_one_field_corrupted_in_transit_turns_the_replay_red() -> None:
+    """A server that is wrong in one field of one answer fails the contract."""
+    outcome = replay(VERSION, in_transit=one_in_transit(VERSION, seed=3))
+    assert not outcome.green
+    assert outcome.mismatched > 0
+
+
+def test_only_what_no_migration_touches_may_be_out_of_scope(tmp_path: Path) -> None:
+    """A category that the contract does not allow is refused."""
+    here = Path(__file__).resolve().parent
+    for name in (f"plan-{VERSION}.yaml", "ignored.yaml"):
+        (tmp_path / name).write_text((here / name).read_text("utf-8"), "utf-8")
+    (tmp_path / "out-of-scope.yaml").write_text(f'"{VERSION}":\n- {{number: 200, category: hard, reason: no time}}\n')
+    with pytest.raises(ValueError, match="may not be out of scope"):
+        load_plan(tmp_path, VERSION)
+
+
+def _exchange(answer: object) -> Exchange:
+    return Exchange(1, "an-answer", "", "GET", "/", {}, None, 200, {"content-type": "application/json"}, answer)
+
+
+ONE, OTHER = "11111111-1111-4111-8111-000000000001", "22222222-2222-4222-8222-000000000002"
+MOMENT, LATER = "2026-11-20T07:47:04.010Z", "2026-11-20T07:47:05.010Z"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "replayed", "alike"),
+    [
+        ({"id": ONE}, {"id": OTHER}, True),
+        ([ONE, ONE], [OTHER, OTHER], True),
+        ([ONE, ONE], [OTHER, ONE], False),
+        ([ONE, OTHER], [OTHER, OTHER], False),
+        ({"a": 1}, {"a": 1.0}, True),
+        ({"a": 1}, {"a": True}, False),
+        ({"a": 1}, {"a": "1"}, False),
+        ({"a": None}, {}, False),
+        ({}, {"a": None}, False),
+        ({"a": ""}, {"a": None}, False),
+        (["x", "<2 more items not kept>"], ["x", "y", "z"], True),
+        (["x", "<2 more items not kept>"], ["x", "y"], False),
+        ("xx<3 more characters not kept>", "xxabc", True),
+        ("xx<3 more characters not kept>", "xxab", False),
+        ({"id": ONE, "a": MOMENT, "b": MOMENT}, {"id": OTHER, "a": LATER, "b": LATER}, True),
+        ({"a": MOMENT}, {"a": "yesterday"}, False),
+        ({"a": "2011-05-06T07:08:09.123Z"}, {"a": LATER}, False),
+        (f"no {ONE} here", f"no {OTHER} here", True),
+        (f"no {ONE} here", f"no {OTHER} there", False),
+        ("breaks FK_ee066ddacfce46c9a7cb90edd1a", "breaks FK_0123456789abcdef01234567890", True),
+        ("breaks FK_ee066ddacfce46c9a7cb90edd1a", "breaks IDX_0123456789abcdef0123456", False),
+        ("/file/a?token=<jwt>", "/file/a?token=abc.def", True),
+        ("/file/a?token=<jwt>", "/file/a?token=", False),
+    ],
+)
+def test_comparison_tells_a_stand_in_from_a_difference(recorded: object, replayed: object, alike: bool) -> None:
+    """Ids, hashes, tokens and the server's own moments may differ one to one; everything else may not."""
+    comparison = Comparison(Correspondence(), [], "http://127.0.0.1:1")
+    found = comparison.differences(_exchange(recorded), Reply(200, "application/json", replayed))
+    assert (not found) is alike
+
+
+def test_a_rule_speaks_only_about_its_own_place() -> None:
+    """A documented exception is narrow: the same value elsewhere is still compared."""
+    rules = [Rule("*.searchVector", "text or null", "no loader reads it")]
+    comparison = Comparison(Correspondence(), rules, "http://127.0.0.1:1")
+    recorded = _exchange({"searchVector": "a", "name": "a"})
+    alike = Reply(200, "application/json", {"searchVector": "b", "name": "a"})
+    wrong = Reply(200, "application/json", {"searchVector": "b", "name": "b"})
+    assert not comparison.differences(recorded, alike)
+    assert comparison.differences(recorded, wrong)
+
+
+def test_cut_requests_are_completed_as_they_went_on() -> None:
+    """The series that a recording cut short goes on counting."""
+    names = [{"name": "S0008"}, {"name": "S0009"}, "<2 more items not kept>"]
+    assert completed(names, "seed") == [{"name": "S0008"}, {"name": "S0009"}, {"name": "S0010"}, {"name": "S0011"}]
+    assert completed("xxx<4 more characters not kept>", "seed") == "x" * 7
