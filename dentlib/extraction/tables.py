@@ -69,7 +69,7 @@ def _load_as_is(con: duckdb.DuckDBPyConnection, path: Path, dialect: Dialect, ta
     con.execute(
         f"CREATE OR REPLACE TABLE raw.{quoted(table)} AS SELECT {_named(dialect)}, {literal(file)} AS _file, "
         f"{number} AS _row, {number} + {dialect.header_line} AS _line "
-        f"FROM {_reader(path, dialect.delimiter, _placeholders(dialect), header=True)}"
+        f"FROM {_reader(path, dialect.delimiter, _placeholders(dialect), 'header = true')}"
     )
 
 
@@ -102,12 +102,12 @@ def _load_carefully(
         columns = ["_row", "_line", *_placeholders(dialect)]
         con.execute(
             f"CREATE OR REPLACE TABLE raw.{quoted(table)} AS SELECT {_named(dialect)}, {literal(file)} AS _file, "
-            f"_row::BIGINT AS _row, _line::BIGINT AS _line FROM {_reader(good, ',', columns, header=False)[:-1]}, new_line = '\\n')"
+            f"_row::BIGINT AS _row, _line::BIGINT AS _line FROM {_our_reader(good, columns)}"
         )
         if rejected:
             con.execute(
                 f"INSERT INTO meta.rejects SELECT {literal(file)}, line::BIGINT, reason, raw_text "
-                f"FROM {_reader(bad, ',', ['line', 'reason', 'raw_text'], header=False)}"
+                f"FROM {_our_reader(bad, ['line', 'reason', 'raw_text'])}"
             )
         _prove(con, table, dialect, loaded, characters)
     except (_Mismatch, duckdb.Error) as error:
@@ -144,10 +144,15 @@ def _named(dialect: Dialect) -> str:
     return ", ".join(f"c{n} AS {quoted(name)}" for n, name in enumerate(dialect.columns))
 
 
-def _reader(path: Path, delimiter: str, columns: list[str], *, header: bool) -> str:
+def _our_reader(path: Path, columns: list[str]) -> str:
+    """Read what `_write` wrote; its line end is told, or a line break inside the first cell would be taken for one."""
+    return _reader(path, ",", columns, "header = false, new_line = '\\n'")
+
+
+def _reader(path: Path, delimiter: str, columns: list[str], more: str) -> str:
     types = ", ".join(f"{literal(c)}: 'VARCHAR'" for c in columns)
     return (
-        f"read_csv({literal(str(path))}, auto_detect = false, header = {str(header).lower()}, "
-        f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', columns = {{{types}}}, strict_mode = true, "
-        f"allow_quoted_nulls = false, nullstr = '', null_padding = false, max_line_size = {LONGEST_RECORD_BYTES})"
+        f"read_csv({literal(str(path))}, auto_detect = false, delim = {literal(delimiter)}, quote = '\"', "
+        f"escape = '\"', columns = {{{types}}}, strict_mode = true, allow_quoted_nulls = false, nullstr = '', null_padding = false, "
+        f"max_line_size = {LONGEST_RECORD_BYTES}, {more})"
     )

@@ -247,15 +247,13 @@ def workbook(path: Path, sheets: dict[str, list[list[str]]]) -> None:
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     rels = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     package = "http://schemas.openxmlformats.org/package/2006"
+    office = "application/vnd.openxmlformats-officedocument.spreadsheetml"
     listed, related, kinds = "", "", ""
     with zipfile.ZipFile(path, "w") as out:
         for n, (name, cells) in enumerate(sheets.items(), start=1):
             listed += f'<sheet name="{name}" sheetId="{n}" r:id="r{n}"/>'
             related += f'<Relationship Id="r{n}" Type="{rels}/worksheet" Target="worksheets/s{n}.xml"/>'
-            kinds += (
-                f'<Override PartName="/xl/worksheets/s{n}.xml" ContentType="application/vnd.openxmlformats-officedocument'
-                '.spreadsheetml.worksheet+xml"/>'
-            )
+            kinds += f'<Override PartName="/xl/worksheets/s{n}.xml" ContentType="{office}.worksheet+xml"/>'
             rows = "".join(
                 f'<row r="{r}">'
                 + "".join(f'<c r="{"ABC"[c]}{r}" t="inlineStr"><is><t>{v}</t></is></c>' for c, v in enumerate(row))
@@ -278,9 +276,9 @@ def workbook(path: Path, sheets: dict[str, list[list[str]]]) -> None:
         )
         out.writestr(
             "[Content_Types].xml",
-            f'<Types xmlns="{package}/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats'
-            '-package.relationships+xml"/><Override PartName="/xl/workbook.xml" ContentType="application/vnd.'
-            f'openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>{kinds}</Types>',
+            f'<Types xmlns="{package}/content-types"><Default Extension="rels" '
+            'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+            f'<Override PartName="/xl/workbook.xml" ContentType="{office}.sheet.main+xml"/>{kinds}</Types>',
         )
 
 
