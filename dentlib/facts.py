@@ -307,3 +307,24 @@ class RollbackFacts:
     side_effects: int
     differences: tuple[str, ...]  # empty: the workspace is as it was
     preview: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CutoverLine:
+    """One thing to do on the day of the change: when, what, who signs, and the page or file that proves it."""
+
+    phase: str
+    what: str
+    who: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True)
+class CutoverFacts:
+    """The cutover checklist of one pair; `switched_off` is what must be on again afterwards."""
+
+    engagement: str
+    client: str
+    pair: str
+    lines: tuple[CutoverLine, ...]
+    switched_off: tuple[str, ...] = ()

@@ -1,0 +1,309 @@
+"""The audit's facts as sections: findings, tables, columns, relationships, files."""
+
+from __future__ import annotations
+
+from dentlib.documents import numbers
+from dentlib.documents.view import Column, Figure, Section, Share, Status, Table, Tone, severity, severity_rank
+from dentlib.facts import AuditFacts, ColumnFacts, FileFacts, TableFacts
+from dentlib.model import Problem, Severity
+
+READABLE = ("csv", "xlsx")
+"""Kinds of files that have rows."""
+
+
+def sections(facts: AuditFacts) -> tuple[Section, ...]:
+    """Return the audit's sections in reading order. Pure; every value shown is a count, a name or masked."""
+    return (_findings(facts), _tables(facts), _columns(facts), _relationships(facts), _files(facts))
+
+
+def summary(facts: AuditFacts) -> Section:
+    """Return what the whole audit says in one sentence, with its key figures."""
+    rows = sum(t.rows for t in facts.tables)
+    must = [f for f in facts.findings if f.severity is Severity.ERROR]
+    recognised = [t for t in facts.tables if t.object]
+    status = Status("decide", Tone.STOP) if must else Status("ready", Tone.GOOD)
+    tail = (
+        f"{numbers.things(len(must), 'finding').capitalize()} must be decided before the map can be approved."
+        if must
+        else "Nothing in it stands in the way of the map."
+    )
+    return Section(
+        name="summary",
+        heading="In short",
+        finding=f"The export of {facts.client} from {facts.source} has {numbers.things(len(facts.tables), 'table')} "
+        f"with {numbers.things(rows, 'row')}. {tail}",
+        status=status,
+        figures=(
+            Figure("files", numbers.count(len(facts.intake.files))),
+            Figure("rows", numbers.count(rows), f"in {numbers.things(len(facts.tables), 'table')}"),
+            Figure("tables recognised", numbers.count(len(recognised)), f"of {numbers.count(len(facts.tables))}"),
+            Figure("to decide", numbers.count(len(must)), "findings", Tone.STOP if must else Tone.GOOD),
+            Figure("to check", numbers.count(sum(f.severity is Severity.WARNING for f in facts.findings)), "findings"),
+        ),
+    )
+
+
+def decisions(facts: AuditFacts) -> tuple[str, ...]:
+    """Return what a person has to decide before the map can be approved."""
+    asked = [
+        f"{_where(f.table, f.column)}: {f.message} ({numbers.share(f.count, f.of)}). {f.hint}".strip()
+        for f in facts.findings
+        if f.severity is Severity.ERROR
+    ]
+    asked += [
+        f"{p.where}: {p.message}. {p.hint}".strip() for p in facts.intake.problems if p.severity is Severity.ERROR
+    ]
+    if facts.missing_objects:
+        names = numbers.listing(list(facts.missing_objects))
+        asked.append(f"The export has nothing for {names}. Send it, or confirm that the practice doesn't use it.")
+    return tuple(asked)
+
+
+def _where(table: str, column: str) -> str:
+    return f"{table}.{column}" if column else table
+
+
+def _findings(facts: AuditFacts) -> Section:
+    found = sorted(facts.findings, key=lambda f: (severity_rank(f.severity), -f.count, f.table, f.column, f.kind))
+    must = sum(f.severity is Severity.ERROR for f in found)
+    check = sum(f.severity is Severity.WARNING for f in found)
+    sentence = (
+        f"{numbers.things(must, 'finding').capitalize()} to decide, {numbers.count(check)} to check, "
+        f"{numbers.count(len(found) - must - check)} for information."
+        if found
+        else "Nothing unusual was found in the data."
+    )
+    return Section(
+        name="findings",
+        heading="Findings",
+        finding=sentence,
+        status=_verdict(must, check),
+        tables=(
+            Table(
+                name="findings",
+                caption="What was noticed, the most serious first. Examples show the shape of a value, never the value",
+                columns=(
+                    Column("Status", "status"),
+                    Column("Where", "code"),
+                    Column("What"),
+                    Column("Rows", "share"),
+                    Column("Example", "value"),
+                    Column("What we suggest"),
+                ),
+                rows=tuple(
+                    (
+                        severity(f.severity),
+                        _where(f.table, f.column),
+                        f.message,
+                        Share(f.count, f.of),
+                        f.masked_example,
+                        f.hint,
+                    )
+                    for f in found
+                ),
+            ),
+        ),
+    )
+
+
+def _verdict(must: int, check: int) -> Status:
+    if must:
+        return Status("decide", Tone.STOP)
+    return Status("check", Tone.CHECK) if check else Status("fine", Tone.GOOD)
+
+
+def _tables(facts: AuditFacts) -> Section:
+    known = [t for t in facts.tables if t.object]
+    missing = list(facts.missing_objects)
+    sentence = f"{numbers.share(len(known), len(facts.tables))} tables were recognised."
+    if missing:
+        sentence += f" Expected and not found: {numbers.listing(missing, most=20)}."
+    return Section(
+        name="tables",
+        heading="Tables",
+        finding=sentence,
+        status=Status("check", Tone.CHECK) if missing or len(known) < len(facts.tables) else Status("fine", Tone.GOOD),
+        tables=(
+            Table(
+                name="tables",
+                caption="Every table of the export",
+                columns=(
+                    Column("Table", "code"),
+                    Column("Recognised as"),
+                    Column("Rows", "number"),
+                    Column("Columns", "number"),
+                    Column("Key", "code"),
+                    Column("About the key"),
+                    Column("From", "code"),
+                ),
+                rows=tuple(_table_row(t) for t in facts.tables),
+            ),
+        ),
+    )
+
+
+def _table_row(t: TableFacts) -> tuple[object, ...]:
+    recognised = t.object.replace("_", " ") if t.object else Status("not recognised", Tone.CHECK)
+    return (t.name, recognised, t.rows, t.columns, ", ".join(t.key) or None, t.key_note or None, ", ".join(t.files))
+
+
+def _columns(facts: AuditFacts) -> Section:
+    empty = sum(c.filled == 0 for c in facts.columns)
+    identifying = sum(bool(c.identifier_class) for c in facts.columns)
+    return Section(
+        name="columns",
+        heading="Columns",
+        finding=f"{numbers.things(len(facts.columns), 'column').capitalize()}; "
+        f"{numbers.share(identifying, len(facts.columns))} hold what identifies a person and are masked here, "
+        f"{numbers.count(empty)} are empty.",
+        status=Status(""),
+        note="Pick-list values are shown with their rows; a value that fewer than five rows have is left out.",
+        tables=(
+            Table(
+                name="columns",
+                caption="Every column, how full it is, and what it looks like",
+                columns=(
+                    Column("Table", "code"),
+                    Column("Column", "code"),
+                    Column("Type"),
+                    Column("Filled", "share"),
+                    Column("Different values", "number"),
+                    Column("Longest, characters", "number"),
+                    Column("Identifies"),
+                    Column("Looks like", "value"),
+                ),
+                rows=tuple(
+                    (
+                        c.table,
+                        c.column,
+                        f"{c.type}, {c.format}" if c.format else c.type,
+                        Share(c.filled, c.rows, bar=True),
+                        c.distinct,
+                        c.longest or None,
+                        c.identifier_class.replace("_", " ") or None,
+                        _looks(c),
+                    )
+                    for c in facts.columns
+                ),
+            ),
+        ),
+    )
+
+
+def _looks(c: ColumnFacts) -> str:
+    if c.identifier_class or not c.values:
+        return " · ".join(c.masked_examples)
+    return " · ".join(f"{value} ({numbers.count(rows)})" for value, rows in c.values)
+
+
+def _relationships(facts: AuditFacts) -> Section:
+    orphans = sum(r.orphans for r in facts.relationships)
+    filled = sum(r.filled for r in facts.relationships)
+    sentence = f"{numbers.things(len(facts.relationships), 'relationship').capitalize()} between tables. "
+    sentence += (
+        f"{numbers.share(orphans, filled)} references point at a record that isn't in the export."
+        if orphans
+        else "Every reference finds its record."
+    )
+    return Section(
+        name="relationships",
+        heading="Relationships",
+        finding=sentence,
+        status=Status("check", Tone.CHECK) if orphans else Status("fine", Tone.GOOD),
+        tables=(
+            Table(
+                name="relationships",
+                caption="Which column points at which table",
+                columns=(
+                    Column("Column", "code"),
+                    Column("Points at", "code"),
+                    Column("References", "number"),
+                    Column("Without a record", "share"),
+                ),
+                rows=tuple(
+                    (
+                        f"{r.child_table}.{r.child_column}",
+                        f"{r.parent_table}.{r.parent_column}",
+                        r.filled,
+                        Share(r.orphans, r.filled),
+                    )
+                    for r in facts.relationships
+                ),
+            ),
+        ),
+    )
+
+
+def _files(facts: AuditFacts) -> Section:
+    files = facts.intake.files
+    lost = [f for f in files if f.physical_rows != f.loaded + f.rejected]
+    physical, loaded = sum(f.physical_rows for f in files), sum(f.loaded for f in files)
+    rejected = sum(f.rejected for f in files)
+    account = (
+        f"{numbers.things(len(lost), 'file').capitalize()} with rows that are not accounted for."
+        if lost
+        else f"Every row is accounted for: {numbers.count(physical)} in the files, {numbers.count(loaded)} read, "
+        f"{numbers.count(rejected)} set aside with a reason."
+    )
+    status = Status("stop", Tone.STOP) if lost else _verdict(0, rejected)
+    tables = [_file_table(files)]
+    if facts.intake.problems:
+        tables.append(problem_table("intake-problems", "What was met while reading", facts.intake.problems))
+    return Section(
+        name="files",
+        heading="Files as received",
+        finding=f"{numbers.things(len(files), 'file').capitalize()}, "
+        f"{numbers.size(sum(f.size_bytes for f in files))}, taken in on {numbers.moment(facts.intake.taken_at)}. "
+        f"{account}",
+        status=status,
+        note="The fingerprint (SHA-256) proves later which file was read. "
+        f"Structure of the export: {facts.structure_hash}",
+        tables=tuple(tables),
+    )
+
+
+def _file_table(files: tuple[FileFacts, ...]) -> Table:
+    return Table(
+        name="files",
+        caption="Every file; rows in it = rows read + rows set aside",
+        columns=(
+            Column("File", "code"),
+            Column("Kind"),
+            Column("Size", "number"),
+            Column("Encoding"),
+            Column("Rows in it", "number"),
+            Column("Read", "number"),
+            Column("Set aside", "number"),
+            Column("SHA-256", "hash"),
+        ),
+        rows=tuple(
+            (
+                f.path,
+                f.kind,
+                numbers.size(f.size_bytes),
+                ", ".join(x for x in (f.encoding, f.encoding_reason) if x) or None,
+                f.physical_rows if f.kind in READABLE else None,
+                f.loaded if f.kind in READABLE else None,
+                f.rejected if f.kind in READABLE else None,
+                f.sha256,
+            )
+            for f in files
+        ),
+    )
+
+
+def problem_table(name: str, caption: str, problems: tuple[Problem, ...]) -> Table:
+    """Return problems as a table, the worst first."""
+    ordered = sorted(problems, key=lambda p: (severity_rank(p.severity), p.where, p.code))
+    return Table(
+        name=name,
+        caption=caption,
+        columns=(
+            Column("Status", "status"),
+            Column("Where", "code"),
+            Column("What"),
+            Column("Times", "number"),
+            Column("The way out"),
+        ),
+        rows=tuple((severity(p.severity), p.where, p.message, p.count, p.hint or None) for p in ordered),
+    )

@@ -1,0 +1,199 @@
+"""Invented facts of the gallery, second half: sample, run, delta and rollback."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from dentlib.documents.gallery_facts import CLIENT, ENGAGEMENT, MADE_AT, fingerprint
+from dentlib.facts import (
+    CheckFacts,
+    DiffRow,
+    Forecast,
+    ReasonCount,
+    RollbackFacts,
+    RunFacts,
+    SampleFacts,
+    StepFacts,
+)
+
+
+def _steps() -> tuple[StepFacts, ...]:
+    return (
+        StepFacts("carriers", "Insurance carriers", "Company", 61, created=60, merged=1),
+        StepFacts("patients", "Patients", "Person", 4871, created=4864, rejected=7),
+        StepFacts("plans", "Treatment plans", "Opportunity", 3118, created=3115, rejected=3),
+        StepFacts("appointments", "Appointments", "Task", 19_238, created=19_027, rejected=75, excluded=136),
+    )
+
+
+def sample_facts() -> SampleFacts:
+    """Return a sample of which some fields differ for a reason, with names that need care in HTML."""
+    rows = (
+        ("name.lastName", "LName", "Gürışık-O’Neil", "Gürışık-O’Neil", "Gürışık-O’Neil", "", "name"),
+        ("dateOfBirth", "Birthdate", "1984-02-29", "1984-02-29", "1984-02-29", "", "date"),
+        ("gender", "Gender", "F", "FEMALE", "FEMALE", "", ""),
+        ("emails.primaryEmail", "EMail", "Ana@Mail.example", "ana@mail.example", "ana@mail.example", "", "email"),
+        ("phones.primaryPhoneNumber", "WirelessPhone", "415.555.2671", "4155552671", "4155552671", "", "phone"),
+    )
+    hostile = (
+        (
+            "name.lastName",
+            "LName",
+            "<script>alert(1)</script>",
+            "<script>alert(1)</script>",
+            "<script>alert(1)</script>",
+            "",
+            "name",
+        ),
+        ("dateOfBirth", "Birthdate", "1900-01-01", "", "", "", "date"),
+        ("gender", "Gender", "9", "", "", "", ""),
+        (
+            "homeAddress.addressStreet1",
+            "Addr1",
+            "12 Elm St ",
+            "12 Elm St",
+            "12 Elm Street",
+            "changed by the CRM itself",
+            "geography",
+        ),
+    )
+    diff = [
+        DiffRow("patients", key, f"record-{key}", field, column, source, intended, stored, intended == stored, why, cls)
+        for key, group in (("17", rows), ("18", hostile))
+        for field, column, source, intended, stored, why, cls in group
+    ]
+    return SampleFacts(
+        engagement=ENGAGEMENT,
+        client=CLIENT,
+        steps=(
+            StepFacts("carriers", "Insurance carriers", "Company", 12, created=12),
+            StepFacts("patients", "Patients", "Person", 200, created=198, rejected=2),
+            StepFacts("appointments", "Appointments", "Task", 640, created=629, rejected=4, excluded=7),
+        ),
+        diff=tuple(diff),
+        fields_compared=len(diff),
+        fields_different=sum(not d.same for d in diff),
+        unmatched_owners=2,
+        failed_lookups=0,
+        problems=(),
+        data_hash=fingerprint("sample")[:16],
+    )
+
+
+def run_facts(kind: str = "run") -> RunFacts:
+    """Return a run that reconciles, or a later delta in which one check failed."""
+    clean = kind == "run"
+    steps = _steps()
+    if not clean:
+        steps = (
+            StepFacts("patients", "Patients", "Person", 4902, created=31, updated=58, unchanged=4806, rejected=7),
+            StepFacts(
+                "appointments",
+                "Appointments",
+                "Task",
+                19_410,
+                created=172,
+                updated=90,
+                unchanged=19_011,
+                excluded=136,
+                failed=1,
+            ),
+        )
+    created = sum(s.created for s in steps)
+    return RunFacts(
+        engagement=ENGAGEMENT,
+        client=CLIENT,
+        run_id="2026-01-05T09-00-run" if clean else "2026-01-07T18-00-delta",
+        kind=kind,
+        started_at=MADE_AT - timedelta(minutes=28 if clean else 4),
+        ended_at=MADE_AT,
+        steps=steps,
+        reasons=_reasons()
+        if clean
+        else (ReasonCount("appointments", "failed", "refused", "the CRM answered: value too long", 1),),
+        checks=(
+            CheckFacts(
+                "extract",
+                "rows_complete",
+                "Every row of the files is in a table or set aside",
+                True,
+                28_094,
+                28_094,
+                "nothing may be lost while reading",
+            ),
+            CheckFacts(
+                "prepared",
+                "id_unique",
+                "Source ids are unique",
+                True,
+                created,
+                created,
+                "two records may not become one",
+            ),
+            CheckFacts(
+                "lookups",
+                "orphans",
+                "Every lookup finds its record",
+                True,
+                created,
+                created,
+                "an appointment without its patient is of no use",
+            ),
+            CheckFacts(
+                "reconciliation",
+                "counts",
+                "Records counted in the CRM = records confirmed",
+                clean,
+                created if clean else created - 1,
+                created,
+                "the CRM itself is asked, not our own book",
+            ),
+            CheckFacts(
+                "reconciliation",
+                "money",
+                "Amounts of treatment plans, in cents",
+                True,
+                1_284_330_50,
+                1_284_330_50,
+                "money must agree to the cent",
+            ),
+        ),
+        forecast=Forecast(
+            records=27_066 if clean else 351,
+            calls=151 if clean else 6,
+            minutes=1.6 if clean else 0.1,
+            calls_per_minute=100,
+        ),
+        calls=163 if clean else 9,
+        refused_for_rate=0,
+        retries=2,
+        switched_off=("workflow “Welcome e-mail”",) if clean else (),
+        ledger_head=fingerprint("ledger")[:16],
+        tables=(("patients", 4871, 4871, 0), ("appointments", 19_238, 19_238, 0), ("oldfaxlog", 804, 0, 804)),
+    )
+
+
+def _reasons() -> tuple[ReasonCount, ...]:
+    return (
+        ReasonCount("patients", "rejected", "name_missing", "neither first nor last name", 7),
+        ReasonCount("plans", "rejected", "parent_missing", "the patient is not in the export", 3),
+        ReasonCount("appointments", "rejected", "unmapped_value", "the status 6 has no meaning in the map", 61),
+        ReasonCount("appointments", "rejected", "parent_missing", "the patient is not in the export", 14),
+        ReasonCount("appointments", "excluded", "blocked_slot", "blocked slots are not appointments", 136),
+        ReasonCount("carriers", "merged", "same_row", "the same row twice", 1),
+    )
+
+
+def rollback_facts(preview: bool = False) -> RollbackFacts:
+    """Return a rollback after which nothing differs, or its preview."""
+    return RollbackFacts(
+        engagement=ENGAGEMENT,
+        client=CLIENT,
+        destroyed=(("Task", 19_027), ("Opportunity", 3115), ("Person", 4864), ("Company", 60)),
+        restored=(("Company", 2),),
+        kept=(),
+        schema_removed=("procedure", "person.gender", "person.dateOfBirth", "opportunity.stage: 2 options"),
+        side_effects=27_066,
+        differences=(),
+        preview=preview,
+    )
