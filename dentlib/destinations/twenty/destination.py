@@ -1,0 +1,160 @@
+"""A Twenty workspace as a `dentlib.model.Destination`: the verbs, each handed to the module that knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dentlib.destinations.twenty import probe
+from dentlib.destinations.twenty.client import Client, Operation, Stats
+from dentlib.destinations.twenty.describe import Catalog
+from dentlib.destinations.twenty.effects import Effects
+from dentlib.destinations.twenty.files import Files
+from dentlib.destinations.twenty.quiet import Quiet
+from dentlib.destinations.twenty.records import Records
+from dentlib.destinations.twenty.schema import Schema
+from dentlib.model import (
+    JSON,
+    Capabilities,
+    DestinationSchema,
+    FileTicket,
+    Member,
+    SchemaItem,
+    SchemaPlan,
+    Switch,
+    WantedSchema,
+    Workspace,
+)
+
+
+class TwentyDestination:
+    """One Twenty workspace. What each verb owes is said in `dentlib.model.Destination`.
+
+    Not thread-safe. Whether a server of Twenty or something that behaves like one answers makes no difference.
+    """
+
+    name = "twenty"
+
+    def __init__(self, client: Client, calls_per_minute: int | None) -> None:
+        self._client = client
+        self._calls_per_minute = calls_per_minute
+        self._catalog = Catalog(client)
+        self._records = Records(client, self._catalog)
+        self._schema = Schema(client, self._catalog, self._records)
+        self._files = Files(client, self._catalog, self._records)
+        self._quiet = Quiet(client, self._catalog, self._records)
+        self._effects = Effects(client.clock, self._catalog, self._records)
+        self._capabilities: Capabilities | None = None
+
+    def __repr__(self) -> str:
+        return f"TwentyDestination({self._client.url!r})"
+
+    @property
+    def stats(self) -> Stats:
+        """Return the counters of this connection: calls that count, refusals for the rate, retries."""
+        return self._client.stats
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Return what this workspace can do, probed once. Costs no rate."""
+        if self._capabilities is None:
+            self._capabilities = probe.capabilities(self._catalog, self._calls_per_minute)
+        return self._capabilities
+
+    def workspace(self) -> Workspace:
+        """Return the workspace behind url and key. Costs no rate."""
+        found = self._client.metadata(Operation("currentWorkspace", "", "{id displayName}"), "open the workspace")
+        return Workspace(found["id"], found["displayName"] or "", self._client.url)
+
+    def describe(self) -> DestinationSchema:
+        """Read objects, fields and options. Costs no rate."""
+        self._catalog.refresh()
+        return self._catalog.schema()
+
+    def members(self) -> list[Member]:
+        """Read the people whom records can be assigned to."""
+        shape = self._catalog.shape("workspaceMember")
+        rows = self._records.pages(shape, {}, "{id userEmail name{firstName lastName}}")
+        return [Member(r["id"], r["userEmail"] or "", _full_name(r["name"])) for r in rows]
+
+    def roles_that_read(self, object_name: str) -> list[str]:
+        """Return the labels of the roles that see records of this object. Costs no rate."""
+        return probe.roles_that_read(self._client, self._catalog, object_name)
+
+    def plan(self, wanted: WantedSchema) -> SchemaPlan:
+        """Compare what is wanted with what is there. Reads only, costs no rate."""
+        return self._schema.plan(wanted)
+
+    def apply(self, item: SchemaItem) -> JSON:
+        """Make one line of the plan and return its recipe. Idempotent; costs no rate."""
+        return self._schema.apply(item)
+
+    def undo(self, recipe: JSON) -> None:
+        """Take one line back. Idempotent; Refused (`IN_USE`) for an option that a record holds."""
+        self._schema.undo(recipe)
+
+    def in_use(self, recipe: JSON) -> int:
+        """Count the records that would lose something by `undo`. Costs two calls at most."""
+        return self._schema.in_use(recipe)
+
+    def create(self, object_name: str, records: Sequence[JSON], tag: str) -> None:
+        """Create all the records, each with its own id, or none."""
+        self._effects.touched()
+        self._records.create(object_name, records, tag)
+
+    def update(self, object_name: str, record_id: str, fields: JSON, tag: str) -> None:
+        """Change fields of one record; those left out stay."""
+        self._effects.touched()
+        self._records.update(object_name, record_id, fields, tag)
+
+    def read(self, object_name: str, ids: Sequence[str], *, deleted: bool = False) -> dict[str, JSON]:
+        """Read records by id in the form in which they are written; with `deleted` also soft-deleted ones."""
+        return self._records.read(object_name, ids, deleted=deleted)
+
+    def scan(self, object_name: str, *, source_prefix: str | None = None) -> Iterator[JSON]:
+        """Read all live records, page by page, in id order."""
+        return self._records.scan(object_name, source_prefix=source_prefix)
+
+    def count(self, object_name: str, *, source_prefix: str | None = None) -> int:
+        """Count live records."""
+        return self._records.count(object_name, source_prefix=source_prefix)
+
+    def destroy(self, object_name: str, ids: Sequence[str], tag: str) -> None:
+        """Destroy for good. Idempotent."""
+        self._records.destroy(object_name, ids, tag)
+
+    def destroy_side_effects(self, object_name: str, ids: Sequence[str]) -> int:
+        """Destroy timeline entries and automatic workflow runs about these records; before `destroy`."""
+        return self._effects.destroy(object_name, ids)
+
+    def begin_upload(self, path: Path, object_name: str, field_name: str) -> FileTicket:
+        """Announce a file. Costs no rate."""
+        return self._files.begin(path, object_name, field_name)
+
+    def finish_upload(self, ticket: FileTicket, path: Path) -> FileTicket:
+        """Send the bytes, streamed, and complete. May be repeated after a crash; costs no rate."""
+        return self._files.finish(ticket, path)
+
+    def download(self, object_name: str, record_id: str, field_name: str) -> bytes:
+        """Fetch the bytes of a record's first file."""
+        return self._files.download(object_name, record_id, field_name)
+
+    def switches(self) -> list[Switch]:
+        """List the workflow triggers on records that are on."""
+        return self._quiet.switches()
+
+    def switch_off(self, switch: Switch) -> None:
+        """Switch a trigger off. Idempotent."""
+        self._quiet.off(switch)
+
+    def switch_on(self, switch: Switch) -> None:
+        """Put a trigger back as it was. Idempotent."""
+        self._quiet.on(switch)
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        self._client.close()
+
+
+def _full_name(name: JSON | None) -> str:
+    return " ".join(p for p in ((name or {}).get("firstName"), (name or {}).get("lastName")) if p)

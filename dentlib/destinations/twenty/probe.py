@@ -1,0 +1,62 @@
+"""Find out what this workspace can do, by asking it; no call names a version, and an API key can't read one."""
+
+from __future__ import annotations
+
+from dentlib.destinations.twenty.client import Client, Operation
+from dentlib.destinations.twenty.describe import Catalog
+from dentlib.destinations.twenty.records import BATCH_ROWS
+from dentlib.errors import SchemaConflict
+from dentlib.model import JSON, Capabilities
+
+_BODY_BYTES = 9_500_000
+"""The server takes 10 MB; the rest is for what stands around the records."""
+
+_ROLES = "{label canReadAllObjectRecords objectPermissions{objectMetadataId canReadObjectRecords}}"
+
+
+def capabilities(catalog: Catalog, calls_per_minute: int | None) -> Capabilities:
+    """Probe the workspace. Costs no rate.
+
+    Raises SchemaConflict where tasks can't be linked to people in any way we know.
+    """
+    return Capabilities(
+        batch_rows=BATCH_ROWS,
+        calls_per_minute=calls_per_minute,
+        own_ids=True,
+        own_created_at=True,
+        max_body_bytes=_BODY_BYTES,
+        max_upload_mb=None,
+        batch_atomic=True,
+        link_prefix=_link_prefix(catalog),
+    )
+
+
+def uploads_directly(client: Client) -> bool:
+    """Tell whether files can be sent in two steps (Twenty 2.19 and later) instead of inside a multipart call."""
+    operation = Operation("__type", '(name:"Mutation")', "{fields{name}}")
+    answer = client.metadata(operation, "ask how files are uploaded")
+    return any(f["name"] == "createFileUpload" for f in answer["fields"])
+
+
+def roles_that_read(client: Client, catalog: Catalog, object_name: str) -> list[str]:
+    """Return the labels of the roles that see records of this object, in the workspace's order. Costs no rate."""
+    object_id = catalog.shape(object_name).id
+    roles: list[JSON] = client.metadata(Operation("getRoles", "", _ROLES), "read the roles")
+    return [str(r["label"]) for r in roles if _reads(r, object_id)]
+
+
+def _reads(role: JSON, object_id: str) -> bool:
+    for permission in role.get("objectPermissions") or ():
+        own = permission.get("canReadObjectRecords")
+        if permission["objectMetadataId"] == object_id and own is not None:
+            return bool(own)
+    return bool(role["canReadAllObjectRecords"])
+
+
+def _link_prefix(catalog: Catalog) -> str:
+    links = catalog.shape("taskTarget")
+    if links.has_column("targetPersonId"):
+        return "target"
+    if links.has_column("personId"):
+        return ""
+    raise SchemaConflict("taskTarget has neither targetPersonId nor personId", "this version of Twenty is not known")

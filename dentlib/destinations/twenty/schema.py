@@ -1,0 +1,261 @@
+"""Make what a schema plan says, one line at a time, and take it back.
+
+`apply` returns a recipe: plain JSON that says what was made, by id. `undo` needs nothing else, in any later process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dentlib.destinations.twenty.client import Client, Operation
+from dentlib.destinations.twenty.describe import FIELD, PARTS, Catalog, Shape, columns_of
+from dentlib.destinations.twenty.plan import plan as compare
+from dentlib.destinations.twenty.records import Records
+from dentlib.errors import InDoubt, Refused, SchemaConflict, UsageError
+from dentlib.model import JSON, Decision, Option, SchemaItem, SchemaPlan, WantedField, WantedObject, WantedSchema
+
+_NOTHING: JSON = {"kind": "nothing"}
+_OTHER_SIDE_ICON = "IconList"
+_GONE = ("FIELD_METADATA_NOT_FOUND", "OBJECT_METADATA_NOT_FOUND", "NOT_FOUND")
+
+
+class Schema:
+    """The data model of one workspace, to change."""
+
+    def __init__(self, client: Client, catalog: Catalog, records: Records) -> None:
+        self._client = client
+        self._catalog = catalog
+        self._records = records
+
+    def plan(self, wanted: WantedSchema) -> SchemaPlan:
+        """Compare with what is there now. Reads only."""
+        self._catalog.refresh()
+        return compare(wanted, self._catalog.schema())
+
+    def apply(self, item: SchemaItem) -> JSON:
+        """Make one line and return its recipe; a line that needs nothing gets a recipe that undoes nothing.
+
+        Idempotent: what the line wants and already finds counts as made by it, as after a lost answer. Raises
+        SchemaConflict where something else is there.
+        """
+        if item.decision is Decision.CONFLICT:
+            raise SchemaConflict(f"{_place(item)}: {item.reason}", "settle it in the workspace or in the map")
+        if item.decision is Decision.EXTEND and item.wanted_field is not None:
+            return self._add_options(item.wanted_field, item.add_options)
+        if item.decision is Decision.CREATE:
+            return self._found(item) or self._created(item)
+        return dict(_NOTHING)
+
+    def undo(self, recipe: JSON) -> None:
+        """Take back what a recipe says. Idempotent: gone already is fine.
+
+        Options are removed by sending the current list without ours, so that every other one keeps its id. Raises
+        Refused (`IN_USE`) for an option that a record holds: removing it would reset that record.
+        """
+        kind = recipe["kind"]
+        if kind == "object":
+            self._delete("deleteOneObject", recipe["id"])
+        elif kind == "field":
+            self._delete("deleteOneField", recipe["id"])
+        elif kind == "options":
+            self._remove_options(recipe)
+        self._catalog.forget()
+
+    def in_use(self, recipe: JSON) -> int:
+        """Count the records that would lose something if this recipe were undone, soft-deleted ones included."""
+        if recipe["kind"] == "nothing" or recipe["object"] not in self._names():
+            return 0
+        shape = self._catalog.shape(recipe["object"])
+        if recipe["kind"] == "object":
+            return self._count(shape, {})
+        if not any(f["id"] == recipe["id"] for f in shape.fields):
+            return 0
+        field = shape.field(recipe["field"])
+        if recipe["kind"] == "options":
+            key = "in" if field["type"] == "SELECT" else "containsAny"
+            return self._count(shape, {field["name"]: {key: recipe["values"]}})
+        return self._count(shape, _holds_something(field))
+
+    def _created(self, item: SchemaItem) -> JSON:
+        """Make it; where the server says that it exists, or says nothing, look whether it is there as wanted."""
+        try:
+            if item.wanted_object is not None:
+                return self._create_object(item.wanted_object)
+            if item.wanted_field is not None:
+                return self._create_field(item.wanted_field)
+        except (InDoubt, Refused) as error:
+            self._catalog.refresh()
+            taken = isinstance(error, InDoubt) or error.code in ("OBJECT_ALREADY_EXISTS", "NOT_AVAILABLE")
+            found = self._found(item) if taken else None
+            if found is None:
+                raise
+            return found
+        raise UsageError(f"{_place(item)}: the plan's line doesn't say what is wanted", "make the plan again")
+
+    def _found(self, item: SchemaItem) -> JSON | None:
+        """Return the recipe of what is there already as wanted. Raises SchemaConflict where it is there otherwise."""
+        wanted_fields = (item.wanted_field,) if item.wanted_field else ()
+        wanted_objects = (item.wanted_object,) if item.wanted_object else ()
+        line = compare(WantedSchema(wanted_objects, wanted_fields), self._catalog.schema()).items[0]
+        if line.decision is Decision.CONFLICT:
+            raise SchemaConflict(f"{_place(item)}: {line.reason}", "settle it in the workspace or in the map")
+        if line.decision is not Decision.REUSE:
+            return None
+        shape = self._catalog.shape(item.object)
+        if not item.field:
+            return {"kind": "object", "id": shape.id, "object": item.object}
+        return {"kind": "field", "id": shape.field(item.field)["id"], "object": item.object, "field": item.field}
+
+    def _create_object(self, wanted: WantedObject) -> JSON:
+        body = {
+            "nameSingular": wanted.name,
+            "namePlural": wanted.plural,
+            "labelSingular": wanted.label,
+            "labelPlural": wanted.label_plural,
+            "description": wanted.description or None,
+            "icon": wanted.icon,
+        }
+        operation = Operation(
+            "createOneObject",
+            "(input:$o)",
+            "{id nameSingular}",
+            {"o": ("CreateOneObjectInput!", {"object": {k: v for k, v in body.items() if v is not None}})},
+            writes=True,
+        )
+        made = self._client.metadata(operation, f"make the object {wanted.name}")
+        self._catalog.forget()
+        return {"kind": "object", "id": made["id"], "object": wanted.name}
+
+    def _create_field(self, wanted: WantedField) -> JSON:
+        operation = Operation(
+            "createOneField",
+            "(input:$f)",
+            FIELD,
+            {"f": ("CreateOneFieldMetadataInput!", {"field": self._field_body(wanted)})},
+            writes=True,
+        )
+        made = self._client.metadata(operation, f"make the field {wanted.object}.{wanted.name}")
+        if wanted.type == "RELATION":
+            self._catalog.forget()  # the other object has a new field too
+        else:
+            self._catalog.add_field(wanted.object, made)
+        return {"kind": "field", "id": made["id"], "object": wanted.object, "field": wanted.name}
+
+    def _field_body(self, wanted: WantedField) -> JSON:
+        body: JSON = {
+            "objectMetadataId": self._catalog.shape(wanted.object).id,
+            "type": wanted.type,
+            "name": wanted.name,
+            "label": wanted.label,
+        }
+        if wanted.description:
+            body["description"] = wanted.description
+        if wanted.icon:
+            body["icon"] = wanted.icon
+        if wanted.unique:
+            body["isUnique"] = True
+        if wanted.options:
+            body["options"] = [_option(o, n) for n, o in enumerate(wanted.options)]
+        if wanted.type == "FILES":
+            body["settings"] = {"maxNumberOfValues": 1}
+        if wanted.type == "RELATION":
+            body["relationCreationPayload"] = {
+                "targetObjectMetadataId": self._catalog.shape(wanted.target).id,
+                "targetFieldLabel": wanted.inverse_label,
+                "targetFieldIcon": _OTHER_SIDE_ICON,
+                "type": "MANY_TO_ONE",
+            }
+        return body
+
+    def _add_options(self, wanted: WantedField, added: Sequence[Option]) -> JSON:
+        self._catalog.refresh()
+        field = self._catalog.shape(wanted.object).field(wanted.name)
+        current = list(field["options"] or ())
+        there = {o["value"] for o in current}
+        free = 1 + max((o.get("position", 0) for o in current), default=-1)
+        new = [_option(o, free + n) for n, o in enumerate(o for o in added if o.value not in there)]
+        if new:
+            self._send_options(field["id"], current + new, f"add options to {wanted.object}.{wanted.name}")
+        values = [o.value for o in added]
+        return {
+            "kind": "options",
+            "id": field["id"],
+            "object": wanted.object,
+            "field": wanted.name,
+            "values": values,
+        }
+
+    def _remove_options(self, recipe: JSON) -> None:
+        self._catalog.refresh()
+        if recipe["object"] not in self._names():
+            return
+        shape = self._catalog.shape(recipe["object"])
+        field = next((f for f in shape.fields if f["id"] == recipe["id"]), None)
+        if field is None:
+            return
+        kept = [o for o in field["options"] or () if o["value"] not in recipe["values"]]
+        if len(kept) == len(field["options"] or ()):
+            return
+        held = self.in_use(recipe)
+        place = f"{recipe['object']}.{recipe['field']}"
+        if held:
+            raise Refused(
+                f"{held} records hold an option of {place} that would be removed",
+                "give those records another value, or keep the options",
+                code="IN_USE",
+            )
+        self._send_options(field["id"], kept, f"remove options from {place}")
+
+    def _send_options(self, field_id: str, options: Sequence[JSON], what: str) -> None:
+        operation = Operation(
+            "updateOneField",
+            "(input:{id:$i,update:$u})",
+            "{id options}",
+            {"i": ("UUID!", field_id), "u": ("UpdateFieldInput!", {"options": list(options)})},
+            writes=True,
+        )
+        self._client.metadata(operation, what)
+        self._catalog.forget()
+
+    def _delete(self, mutation: str, thing_id: str) -> None:
+        operation = Operation(mutation, "(input:{id:$i})", "{id}", {"i": ("UUID!", thing_id)}, writes=True)
+        try:
+            self._client.metadata(operation, "take back an addition to the data model")
+        except Refused as refused:
+            self._catalog.refresh()
+            if refused.code not in _GONE and self._is_there(thing_id):
+                raise
+        except InDoubt:
+            self._catalog.refresh()
+            if self._is_there(thing_id):
+                raise
+
+    def _is_there(self, thing_id: str) -> bool:
+        return any(
+            o["id"] == thing_id or any(f["id"] == thing_id for f in o["fieldsList"]) for o in self._catalog.objects()
+        )
+
+    def _names(self) -> set[str]:
+        return set(self._catalog.names())
+
+    def _count(self, shape: Shape, where: JSON) -> int:
+        live = self._records.count_where(shape, where)
+        return live + self._records.count_where(shape, {"and": [where, {"deletedAt": {"is": "NOT_NULL"}}]})
+
+
+def _holds_something(field: JSON) -> JSON:
+    columns = columns_of(field)
+    if columns:
+        return {columns[0]: {"is": "NOT_NULL"}}
+    parts = PARTS.get(field["type"])
+    if parts and field["type"] != "FILES":
+        return {field["name"]: {parts[0]: {"is": "NOT_NULL"}}}
+    return {field["name"]: {"is": "NOT_NULL"}}
+
+
+def _option(option: Option, position: int) -> JSON:
+    return {"value": option.value, "label": option.label, "color": option.color, "position": position}
+
+
+def _place(item: SchemaItem) -> str:
+    return f"{item.object}.{item.field}" if item.field else item.object
