@@ -46,12 +46,14 @@ def summary(facts: AuditFacts) -> Section:
 def decisions(facts: AuditFacts) -> tuple[str, ...]:
     """Return what a person has to decide before the map can be approved."""
     asked = [
-        f"{_where(f.table, f.column)}: {f.message} ({numbers.share(f.count, f.of)}). {f.hint}".strip()
+        f"{_where(f.table, f.column)}: {f.message}, {numbers.share(f.count, f.of)}. {numbers.sentence(f.hint)}".strip()
         for f in facts.findings
         if f.severity is Severity.ERROR
     ]
     asked += [
-        f"{p.where}: {p.message}. {p.hint}".strip() for p in facts.intake.problems if p.severity is Severity.ERROR
+        f"{p.where}: {numbers.sentence(p.message, p.hint)}"
+        for p in facts.intake.problems
+        if p.severity is Severity.ERROR
     ]
     if facts.missing_objects:
         names = numbers.listing(list(facts.missing_objects))
@@ -115,7 +117,7 @@ def _verdict(must: int, check: int) -> Status:
 def _tables(facts: AuditFacts) -> Section:
     known = [t for t in facts.tables if t.object]
     missing = list(facts.missing_objects)
-    sentence = f"{numbers.share(len(known), len(facts.tables))} tables were recognised."
+    sentence = f"{numbers.share_of(len(known), len(facts.tables), 'table')} were recognised."
     if missing:
         sentence += f" Expected and not found: {numbers.listing(missing, most=20)}."
     return Section(
@@ -201,7 +203,7 @@ def _relationships(facts: AuditFacts) -> Section:
     filled = sum(r.filled for r in facts.relationships)
     sentence = f"{numbers.things(len(facts.relationships), 'relationship').capitalize()} between tables. "
     sentence += (
-        f"{numbers.share(orphans, filled)} references point at a record that isn't in the export."
+        f"{numbers.share_of(orphans, filled, 'reference')} point at a record that isn't in the export."
         if orphans
         else "Every reference finds its record."
     )

@@ -33,7 +33,7 @@ def summary(facts: MappingFacts) -> Section:
     return Section(
         name="summary",
         heading="In short",
-        finding=f"{numbers.share(len(carried), len(facts.lines))} columns of {facts.client} have a place in the CRM. "
+        finding=f"{numbers.share_of(len(carried), len(facts.lines), 'column')} of the export have a place in the CRM. "
         + (f"{numbers.things(len(asked), 'decision').capitalize()} open." if asked else "No decision is open."),
         status=Status("decide", Tone.STOP) if asked else Status("ready to approve", Tone.GOOD),
         figures=(
@@ -48,7 +48,9 @@ def summary(facts: MappingFacts) -> Section:
 
 def decisions(facts: MappingFacts) -> tuple[str, ...]:
     """Return what a person has to decide before the map can be approved."""
-    asked = [f"{p.where}: {p.message}. {p.hint}".strip() for p in facts.problems if p.severity is Severity.ERROR]
+    asked = [
+        f"{p.where}: {numbers.sentence(p.message, p.hint)}" for p in facts.problems if p.severity is Severity.ERROR
+    ]
     asked += [
         f"{name_of(i)} can't be added to the CRM: {i.reason}." for i in facts.schema if i.decision is Decision.CONFLICT
     ]
@@ -67,8 +69,8 @@ def _fields(facts: MappingFacts) -> Section:
     return Section(
         name="fields",
         heading="Field map",
-        finding=f"{numbers.share(len(lines), len(facts.lines))} columns are carried over; "
-        + (f"{numbers.count(len(unsure))} of them are worth a second look." if unsure else "each is sure."),
+        finding=f"{numbers.share_of(len(lines), len(facts.lines), 'column')} are carried over; "
+        + (f"{numbers.are(len(unsure))} worth a second look." if unsure else "each is sure."),
         status=Status("check", Tone.CHECK) if unsure else Status("fine", Tone.GOOD),
         note=f"The approval holds for this map and no other: {facts.map_hash}",
         tables=(
@@ -182,7 +184,9 @@ def _consent(facts: MappingFacts) -> Section:
     return Section(
         name="consent",
         heading="Consent",
-        finding="; ".join(f"{what}: {numbers.things(n, 'person', 'people')}" for what, n in facts.consent) + "."
+        finding=numbers.sentence(
+            "; ".join(f"{what}: {numbers.things(n, 'person', 'people')}" for what, n in facts.consent)
+        )
         if facts.consent
         else "The export says nothing about who may be contacted: nobody is marked either way.",
         status=Status("check", Tone.CHECK) if not facts.consent else Status("carried", Tone.GOOD),
@@ -250,8 +254,8 @@ def _problems(facts: MappingFacts) -> Section:
     return Section(
         name="problems",
         heading="Check of the map",
-        finding=f"{numbers.things(len(facts.problems), 'problem').capitalize()} found, {numbers.count(errors)} of "
-        "which must be settled."
+        finding=f"{numbers.things(len(facts.problems), 'problem').capitalize()} found; "
+        f"{numbers.are(errors)} to be settled before the approval."
         if facts.problems
         else "The map agrees with the export and with the CRM.",
         status=Status("decide", Tone.STOP)

@@ -22,8 +22,8 @@ def percent(n: int, of: int) -> str:
     """
     if of <= 0:
         return ""
-    if n == of:
-        return "100 %"
+    if n in (0, of):
+        return "100 %" if n else "0 %"
     value = 100 * n / of
     if 0 < value < 0.1:
         return "< 0.1 %"
@@ -36,6 +36,24 @@ def share(n: int, of: int) -> str:
     """Write a count with what it is a share of: `312 of 4,871 (6.4 %)`; no percentage of nothing."""
     part = percent(n, of)
     return f"{count(n)} of {count(of)} ({part})" if part else f"{count(n)} of {count(of)}"
+
+
+def share_of(n: int, of: int, one: str, many: str = "") -> str:
+    """Write a share with its noun: `4 of 5 tables (80.0 %)`; `no tables` where there are none."""
+    if of == 0:
+        return things(0, one, many)
+    return f"{count(n)} of {things(of, one, many)} ({percent(n, of)})"
+
+
+def are(n: int) -> str:
+    """Write a count with its verb: `1 is`, `3 are`, `none is`."""
+    return "none is" if n == 0 else "1 is" if n == 1 else f"{count(n)} are"
+
+
+def sentence(*parts: str) -> str:
+    """Join parts into sentences: each begins with a capital letter and ends with a mark; empty parts are left out."""
+    written = [p.strip() for p in parts if p.strip()]
+    return " ".join(p[0].upper() + p[1:] + ("" if p[-1] in ".!?" else ".") for p in written)
 
 
 def size(n_bytes: int) -> str:

@@ -39,9 +39,9 @@ def outcomes_section(steps: tuple[StepFacts, ...], heading: str) -> Section:
         )
     else:
         finding = (
-            f"{numbers.share(arrived, total['read'])} rows arrived, {numbers.count(total['rejected'])} were set aside, "
-            f"{numbers.count(total['excluded'])} left out by rule, {numbers.count(total['failed'])} failed. "
-            "Every row read has exactly one outcome."
+            f"{numbers.share_of(arrived, total['read'], 'row')} arrived, "
+            f"{numbers.count(total['rejected'])} were set aside, {numbers.count(total['excluded'])} left out by rule, "
+            f"{numbers.count(total['failed'])} failed. Every row read has exactly one outcome."
         )
     columns = (
         Column("What"),
@@ -87,11 +87,6 @@ def _row(s: StepFacts) -> tuple[object, ...]:
         *(getattr(s, name) for name in OUTCOMES),
         _adds_up(s.adds_up),
     )
-
-
-def tally(steps: tuple[StepFacts, ...]) -> str:
-    """Say whether all steps add up, for a sentence."""
-    return "every row has exactly one outcome" if all(s.adds_up for s in steps) else "the outcomes do not add up"
 
 
 def harmless(text: str) -> str:

@@ -189,6 +189,8 @@ def write_page(
     for table in (t for s in sections for t in s.tables if t.csv_file):
         _write(out_dir / table.csv_file, as_csv(table))
     shown = asked if page.decisions else ()
+    if lead.finding == sections[0].finding:  # a page of one section says it once
+        sections = (replace(sections[0], finding=""),)
     html = render_page(kinds()[kind], page, facts.client, facts.engagement, lead, sections, shown)
     _write(out_dir / page.file, html)
     _remember(out_dir, page)

@@ -35,9 +35,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    env.filters["breakable"] = _breakable
     env.filters.update(count=numbers.count, percent=numbers.percent, moment=numbers.moment, things=numbers.things)
     env.globals.update(csp=CONTENT_SECURITY_POLICY, css=Markup(stylesheet()))  # our own file, no data in it
     return env
+
+
+def _breakable(name: str) -> Markup:
+    """Let a name of table and column break after its dot, not in the middle of a word."""
+    return Markup(".<wbr>").join(str(name).split("."))
 
 
 def snippet(section: Section) -> str:

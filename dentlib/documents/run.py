@@ -31,8 +31,8 @@ def summary(facts: RunFacts) -> Section:
     return Section(
         name="summary",
         heading="In short",
-        finding=f"{opening}: {numbers.share(arrived, total['read'])} rows of {facts.client} arrived, and "
-        f"{numbers.share(passed, len(facts.checks))} checks passed.",
+        finding=f"{opening}: {numbers.share_of(arrived, total['read'], 'row')} arrived for {facts.client}, and "
+        f"{numbers.share_of(passed, len(facts.checks), 'check')} passed.",
         status=status,
         figures=(
             Figure("rows read", numbers.count(total["read"])),
@@ -92,7 +92,7 @@ def _checks(facts: RunFacts) -> Section:
     return Section(
         name="checks",
         heading="Reconciliation",
-        finding=f"{numbers.share(passed, len(facts.checks))} checks passed."
+        finding=f"{numbers.share_of(passed, len(facts.checks), 'check')} passed."
         if facts.checks
         else "No check was run, so nothing is proven.",
         status=status,
@@ -102,8 +102,8 @@ def _checks(facts: RunFacts) -> Section:
                 caption="Each check, what it counted, and why it is made",
                 columns=(
                     Column("Status", "status"),
-                    Column("When"),
                     Column("What is checked"),
+                    Column("When"),
                     Column("In order", "share"),
                     Column("Why"),
                     Column("Detail"),
@@ -111,8 +111,8 @@ def _checks(facts: RunFacts) -> Section:
                 rows=tuple(
                     (
                         _verdict_word(c),
-                        _POINTS.get(c.point, c.point),
                         c.description or c.rule,
+                        _POINTS.get(c.point, c.point),
                         Share(c.numerator, c.denominator),
                         c.why or None,
                         harmless(c.detail) or None,
@@ -157,8 +157,8 @@ def _tables(facts: RunFacts) -> Section:
     return Section(
         name="tables",
         heading="From the export's side",
-        finding=f"{numbers.share(reached, rows)} rows of the export reached a step; {numbers.count(nowhere)} belong "
-        "to no step of the map.",
+        finding=f"{numbers.share_of(reached, rows, 'row')} of the export reached a step; "
+        f"{numbers.count(nowhere)} belong to no step of the map.",
         status=Status("check", Tone.CHECK) if nowhere else Status("complete", Tone.GOOD),
         tables=(
             Table(

@@ -23,7 +23,7 @@ _LONGEST_SHOWN = 240
 def sections(facts: SampleFacts, reveal: bool = False) -> tuple[Section, ...]:
     """Return the sample's sections. Unmasked only where `reveal` is true."""
     outcomes = outcomes_section(facts.steps, "What was written")
-    return (_summary(facts, outcomes), _differences(facts), _diff(facts, reveal))
+    return (_summary(facts, outcomes), _differences(facts, reveal), _diff(facts, reveal))
 
 
 def summary(facts: SampleFacts) -> Section:
@@ -35,7 +35,7 @@ def summary(facts: SampleFacts) -> Section:
         name="summary",
         heading="In short",
         finding=f"{numbers.things(arrived, 'record').capitalize()} of {facts.client} were written as a trial and read "
-        f"back: {numbers.share(facts.fields_different, facts.fields_compared)} fields differ from what was intended.",
+        f"back: {_differ(facts)}.",
         status=Status("decide", Tone.STOP) if asked else Status("ready to approve", Tone.GOOD),
         figures=(
             Figure("records written", numbers.count(arrived), f"of {numbers.count(total['read'])} rows read"),
@@ -47,13 +47,19 @@ def summary(facts: SampleFacts) -> Section:
     )
 
 
+def _differ(facts: SampleFacts) -> str:
+    return f"{numbers.share_of(facts.fields_different, facts.fields_compared, 'field')} differ from what was intended"
+
+
 def _alarm(label: str, n: int, tone: Tone = Tone.STOP) -> Figure:
     return Figure(label, numbers.count(n), tone=tone if n else Tone.GOOD)
 
 
 def decisions(facts: SampleFacts) -> tuple[str, ...]:
     """Return what a person has to decide before the sample can be approved."""
-    asked = [f"{p.where}: {p.message}. {p.hint}".strip() for p in facts.problems if p.severity is Severity.ERROR]
+    asked = [
+        f"{p.where}: {numbers.sentence(p.message, p.hint)}" for p in facts.problems if p.severity is Severity.ERROR
+    ]
     unexplained = sum(not d.same and not d.reason for d in facts.diff)
     if unexplained:
         asked.append(f"{numbers.things(unexplained, 'field')} differ without a reason: look at them before approving.")
@@ -79,15 +85,27 @@ def _summary(facts: SampleFacts, outcomes: Section) -> Section:
     )
 
 
-def _differences(facts: SampleFacts) -> Section:
+_COLUMNS = (
+    Column("Record"),
+    Column("Your column", "code"),
+    Column("Field in the CRM", "code"),
+    Column("Source", "value"),
+    Column("Intended", "value"),
+    Column("Stored", "value"),
+    Column("Status", "status"),
+    Column("Reason"),
+)
+
+
+def _differences(facts: SampleFacts, reveal: bool) -> Section:
     compared = Counter((d.step, d.field) for d in facts.diff)
     found = Counter((d.step, d.field, d.reason) for d in facts.diff if not d.same)
     unexplained = sum(n for (_, _, reason), n in found.items() if not reason)
     return Section(
         name="differences",
         heading="Where fields differ",
-        finding=f"{numbers.share(facts.fields_different, facts.fields_compared)} fields differ from what was intended"
-        + (f"; {numbers.count(unexplained)} of them without a reason." if unexplained else "; each for a known reason.")
+        finding=f"{_differ(facts)}"
+        + (f"; {numbers.count(unexplained)} of them without a reason." if unexplained else ", each for a known reason.")
         if facts.fields_different
         else f"All {numbers.things(facts.fields_compared, 'field')} read back exactly as intended.",
         status=Status("look", Tone.STOP)
@@ -95,28 +113,47 @@ def _differences(facts: SampleFacts) -> Section:
         else Status("check", Tone.CHECK)
         if found
         else Status("equal", Tone.GOOD),
-        tables=(
-            Table(
-                name="differences",
-                caption="Fields that differ, by reason",
-                columns=(Column("Step"), Column("Field", "code"), Column("Differ", "share"), Column("Reason")),
-                rows=tuple(
-                    (step, field, Share(n, compared[step, field]), reason or Status("no reason known", Tone.STOP))
-                    for (step, field, reason), n in sorted(found.items(), key=lambda x: (bool(x[0][2]), -x[1], x[0]))
-                ),
-            ),
-        )
-        if found
-        else (),
+        tables=(_by_reason(found, compared, reveal), _each_difference(facts, reveal)) if found else (),
+    )
+
+
+def _by_reason(found: Counter[tuple[str, str, str]], compared: Counter[tuple[str, str]], reveal: bool) -> Table:
+    return Table(
+        name="differences",
+        caption="Fields that differ, by reason",
+        columns=(Column("Step"), Column("Field", "code"), Column("Differ", "share"), Column("Reason")),
+        rows=tuple(
+            (
+                step,
+                field,
+                Share(n, compared[step, field]),
+                (reason if reveal else harmless(reason)) or Status("no reason known", Tone.STOP),
+            )
+            for (step, field, reason), n in sorted(found.items(), key=lambda x: (bool(x[0][2]), -x[1], x[0]))
+        ),
+    )
+
+
+def _each_difference(facts: SampleFacts, reveal: bool) -> Table:
+    names = _record_names(facts.diff, reveal)
+    return Table(
+        name="different",
+        caption="Every field that differs",
+        columns=_COLUMNS,
+        rows=tuple(_diff_row(d, names, reveal) for d in sorted(facts.diff, key=lambda d: bool(d.reason)) if not d.same),
     )
 
 
 def _diff(facts: SampleFacts, reveal: bool) -> Section:
     names = _record_names(facts.diff, reveal)
-    ordered = sorted(facts.diff, key=lambda d: d.same)  # stable: differences first, else as compared
+    differing = {(d.step, d.source_key) for d in facts.diff if not d.same}
+    place = {record: i for i, record in enumerate(names)}
+    ordered = sorted(
+        facts.diff, key=lambda d: ((d.step, d.source_key) not in differing, place[d.step, d.source_key], d.same)
+    )
     return Section(
         name="diff",
-        heading="Field by field",
+        heading="Record by record",
         finding=f"{numbers.things(len(names), 'record').capitalize()}: what your export says, what was intended, and "
         "what the CRM stored.",
         note="This copy shows values as they are: it belongs to the practice alone."
@@ -126,17 +163,8 @@ def _diff(facts: SampleFacts, reveal: bool) -> Section:
         tables=(
             Table(
                 name="diff",
-                caption="Source → intended → stored; fields that differ come first",
-                columns=(
-                    Column("Record"),
-                    Column("Your column", "code"),
-                    Column("Field in the CRM", "code"),
-                    Column("Source", "value"),
-                    Column("Intended", "value"),
-                    Column("Stored", "value"),
-                    Column("Status", "status"),
-                    Column("Reason"),
-                ),
+                caption="Source → intended → stored; records with a difference come first",
+                columns=_COLUMNS,
                 rows=tuple(_diff_row(d, names, reveal) for d in ordered),
             ),
         ),

@@ -40,7 +40,7 @@ def _schema(facts: MappingFacts) -> Section:
         name="schema",
         heading="Objects and fields",
         finding=f"{numbers.things(objects, 'object').capitalize()} and {numbers.things(fields, 'field')} are added or "
-        f"extended, {numbers.count(there)} are there already"
+        f"extended, {numbers.are(there)} there already"
         + (f", {numbers.things(conflicts, 'conflict')} must be settled." if conflicts else "; nothing is in the way."),
         status=Status("decide", Tone.STOP) if conflicts else Status("ready", Tone.GOOD),
         note="Nothing that exists is renamed or removed. A rollback takes the additions away again.",
@@ -100,8 +100,8 @@ def _owners(facts: MappingFacts) -> Section:
     nobody = any(o.how == "unassigned" for o in facts.owners)
     return Section(
         name="owners",
-        heading="Owners",
-        finding=f"{numbers.share(len(matched(facts)), len(facts.owners))} dentists and members of staff are matched "
+        heading="Dentists and staff",
+        finding=f"{numbers.share_of(len(matched(facts)), len(facts.owners), 'owner')} of the old system are matched "
         "with a member of the CRM by their e-mail. "
         + (
             f"The records of the other {numbers.count(len(other))} "
