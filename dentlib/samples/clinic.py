@@ -235,8 +235,7 @@ def _spoil_appointments(practice: Practice, dice: Dice, table: Table) -> None:
     table.rows = [copy for row in table.rows for copy in ([row, row] if row["AptNum"] in doubles else [row])]
     delimiters = len(table.layout.columns) - 1
     table.blank_after = [(count // 4, 0), (count // 2, delimiters), (count - 1, 0)]
-    for position, _ in table.blank_after:
-        log.keys.setdefault("blank_rows", []).append(f"after row {position}")
+    log.keys["blank_rows"] = [f"blank line {number}" for number, _ in enumerate(table.blank_after, start=1)]
 
 
 def build_notes(practice: Practice) -> Table:
@@ -257,6 +256,9 @@ def build_notes(practice: Practice) -> Table:
         words = catalogue()["note_of_40_kb_words"]
         row["NoteText"] = "".join(dice.one(words) + (".\n" if place % 14 == 13 else " ") for place in range(5600))
         log.mark("notes_of_40_kb", "ClinicalNotes", row["NoteNum"])
+    for row in pool.take(1):  # at least one of each kind of text, kept through every round
+        row["NoteText"] += '\n"See you in spring," he said.'
+        log.touched.add(("ClinicalNotes", row["NoteNum"]))
     for row in table.rows:
         if "\n" in row["NoteText"]:
             log.mark("notes_with_line_breaks", "ClinicalNotes", row["NoteNum"], tied=False)

@@ -33,7 +33,7 @@ BUILDERS: dict[str, Callable[[Practice], Table]] = {
     "Payments": office.build_payments,
     "Definitions": office.build_definitions,
 }
-MIN_PATIENTS, MAX_PATIENTS = 20, 900_000
+MIN_PATIENTS, MAX_PATIENTS = 25, 900_000
 _LIST = "known-trouble.json"
 _PAGE = "KNOWN-TROUBLE.md"
 
@@ -171,7 +171,7 @@ def _page(written: SamplesWritten, practice: Practice) -> str:
             "|---|---:|---|---|",
         ]
         for name in names:
-            definition = kinds[name].definition.replace("|", "\\|")
+            definition = kinds[name].definition.replace("|", "\\|").replace("<", "&lt;")
             lines.append(f"| {name} | {written.trouble[name]} | {kinds[name].file} | {definition} |")
     if written.delta:
         lines += ["", f"## Since round {written.round - 1}", "", "| table | created | changed | deleted |"]

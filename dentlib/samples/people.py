@@ -162,7 +162,7 @@ def new_patient(
         row |= {"MarketingConsent": "Y", "ConsentDate": us(dice.day(created, date(2025, 12, 30)))}
     if not child and dice.chance(0.85):
         row["EMail"] = f"{mail_name(first)}.{mail_name(last)}{number}@{dice.one(MAIL_DOMAINS)}"
-    for column, share in (("HmPhone", 0.5), ("WirelessPhone", 0.92), ("WkPhone", 0.15)):
+    for column, share in (("HmPhone", 0.5), ("WirelessPhone", 0.92), ("WkPhone", 0.0 if child else 0.15)):
         if dice.chance(share):
             row[column] = phone(practice.next_phone())
     _insure(dice, row)

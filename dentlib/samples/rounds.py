@@ -104,26 +104,27 @@ class LaterRound:
         for name, per_mille in _PER_MILLE_DELETED:
             wanted = self._few(name, per_mille)
             for row in self.dice.shuffled(self._free(name)):
+                if wanted == 0:
+                    break
                 family = _with_children((name, row[self._key(name)]), children)
-                if wanted == 0 or not self._may_go(name, row, family, gone):
-                    continue
-                wanted -= 1
-                gone |= family
+                if self._may_go(name, row, family, gone):
+                    wanted -= 1
+                    gone |= family
         self._drop(gone)
 
     def _may_go(self, name: str, row: Row, family: set[tuple[str, str]], gone: set[tuple[str, str]]) -> bool:
         if name == "Appointments" and not (row["PatientID"] and from_us(row["AptDate"]) > REFERENCE_DATE):
             return False  # what happened is not deleted: recalls refer to it
         others = sum(1 for table, _ in family if table == "Patients") > (name == "Patients")
-        return not others and not family & (gone | self.practice.log.touched)
+        return not others and family.isdisjoint(gone) and family.isdisjoint(self.practice.log.touched)
 
     def _drop(self, gone: set[tuple[str, str]]) -> None:
         for name, key in sorted(gone, key=lambda entry: (entry[0], int(entry[1]))):
             row = self._index[name].pop(key)
             self.delta[name].deleted.append(key)
-            self.practice.log.forget(name, key)
             if name == "DocIndex":
                 del self.practice.documents[row["FileName"]]
+        self.practice.log.forget(gone)
         for name in {name for name, _ in gone}:
             table = self.practice.table(name)
             table.rows = [row for row in table.rows if (name, row[table.key]) not in gone]
@@ -238,7 +239,10 @@ class LaterRound:
         return row
 
     def _new_plan(self, patient: Row) -> None:
-        template = self.dice.one([row for row in self.practice.rows("TreatPlans") if row["PlanStatus"] == "Proposed"])
+        proposed = [row for row in self.practice.rows("TreatPlans") if row["PlanStatus"] == "Proposed"]
+        if not proposed:
+            return  # a tiny practice may have none left to take after
+        template = self.dice.one(proposed)
         blank = dict.fromkeys(("DateApproved", "DateCompleted", "PlanNote"), "")
         mine = {"PatNum": patient["PatNum"], "ProvID": patient["PrimProv"], "DatePresented": us(self.day)}
         plan = self._add("TreatPlans", lambda _: template | blank | mine | {"CreatedOn": self.dice.moment(self.day)})

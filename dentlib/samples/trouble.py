@@ -45,11 +45,11 @@ class TroubleLog:
             self.touched.add((table, key))
             self.touched.update((table, other) for other in also)
 
-    def forget(self, table: str, key: str) -> None:
-        """Drop the untied cases of a row that is gone."""
+    def forget(self, gone: set[tuple[str, str]]) -> None:
+        """Drop the untied cases of rows (table, key) that are gone."""
         for kind, keys in self.keys.items():
-            if trouble_kinds()[kind].file == f"{table}.csv" and key in keys:
-                keys.remove(key)
+            table = trouble_kinds()[kind].file.removesuffix(".csv")
+            self.keys[kind] = [key for key in keys if (table, key) not in gone]
 
     def counts(self, files: Iterable[str]) -> dict[str, int]:
         """Tell the number of cases per kind, for the kinds that live in `files`."""
