@@ -1,0 +1,47 @@
+"""Write prepared rows into a destination exactly once, know what was done, and take it back."""
+
+from dentlib.loading.audit_log import write_audit_log
+from dentlib.loading.delta import Deletion, DeltaPlan, plan_delta, record_deletions
+from dentlib.loading.history import last_run, open_run, rolled_back_at, runs, switches_off
+from dentlib.loading.ledger import Ledger
+from dentlib.loading.load import LoadResult, load
+from dentlib.loading.lock import WriterLock
+from dentlib.loading.patience import Patience
+from dentlib.loading.probe import ProbeFacts, probe
+from dentlib.loading.quiet import quiet, restore_switches
+from dentlib.loading.readback import compare_record, field_types, normalise_equal
+from dentlib.loading.rollback import preview, rollback
+from dentlib.loading.schema import apply_schema
+from dentlib.loading.snapshot import Snapshot, snapshot
+from dentlib.loading.updating import FieldConflict
+
+__all__ = [
+    "Deletion",
+    "DeltaPlan",
+    "FieldConflict",
+    "Ledger",
+    "LoadResult",
+    "Patience",
+    "ProbeFacts",
+    "Snapshot",
+    "WriterLock",
+    "apply_schema",
+    "compare_record",
+    "field_types",
+    "last_run",
+    "load",
+    "normalise_equal",
+    "open_run",
+    "plan_delta",
+    "preview",
+    "probe",
+    "quiet",
+    "record_deletions",
+    "restore_switches",
+    "rollback",
+    "rolled_back_at",
+    "runs",
+    "snapshot",
+    "switches_off",
+    "write_audit_log",
+]

@@ -1,0 +1,85 @@
+"""Write the audit log: one line per operation on a record, and per row that got none, from the ledger alone."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dentlib.loading.ledger import Entry, Ledger
+from dentlib.privacy import for_spreadsheet
+
+COLUMNS = (
+    "time", "run", "kind", "step", "source_id", "destination_id", "object", "operation", "outcome", "code", "reason",
+    "ledger_entry",
+)  # fmt: skip
+
+_OUTCOMES = {
+    ("create", True): "created",
+    ("update", True): "updated",
+    ("adopt", True): "unchanged",
+    ("destroy", True): "destroyed",
+}
+
+
+def write_audit_log(ledger: Ledger, path: Path) -> int:
+    """Write `path` (CSV, UTF-8, one header line) in the order of the ledger and return the number of lines.
+
+    Streamed; replaces the file only when it is complete. No cell can act as a formula in a spreadsheet program. Holds
+    source ids, destination ids and reasons, no other value of a record.
+    """
+    fresh = path.with_name(path.name + ".new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = 0
+    with os.fdopen(
+        os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline=""
+    ) as f:
+        writer = csv.writer(f)
+        writer.writerow(COLUMNS)
+        for line in audit_lines(ledger):
+            writer.writerow([for_spreadsheet(cell) for cell in line])
+            lines += 1
+    fresh.replace(path)
+    return lines
+
+
+def audit_lines(ledger: Ledger) -> Iterator[tuple[Any, ...]]:
+    """Yield the lines, as tuples in the order of `COLUMNS`."""
+    kinds: dict[str, str] = {}
+    for entry in ledger.entries("kind IN ('run', 'done', 'rows')", blocks=False):
+        if entry.kind == "run":
+            kinds[entry.run] = entry.body["kind"]
+        elif entry.kind == "done":
+            yield from _of_call(entry, ledger.entry(entry.body["call"]), kinds)
+        else:
+            yield from _of_rows(entry, kinds)
+
+
+def _of_call(done: Entry, call: Entry, kinds: dict[str, str]) -> Iterator[tuple[Any, ...]]:
+    step, op = call.body["step"], call.body["op"]
+    failed = {key: (code, words) for key, code, words in done.body["failed"]}
+    unwritten = set(done.body["unwritten"])
+    kind = kinds.get(call.run, "") or ("probe" if step.startswith("probe:") else "rollback")
+    for key, rid, _ in call.body["rows"]:
+        if key in unwritten:
+            continue  # sent again, or in halves: that is another call, with a line of its own
+        code, reason = failed.get(key, ("", ""))
+        outcome = "failed" if key in failed else _OUTCOMES[op, True]
+        if done.body["result"] == "found" and op == "create":
+            reason = "the answer was lost; found when read back"
+        yield (
+            done.at, call.run, kind, step, key, rid, call.body["object"], op, outcome, code, reason, done.seq
+        )  # fmt: skip
+
+
+def _of_rows(entry: Entry, kinds: dict[str, str]) -> Iterator[tuple[Any, ...]]:
+    step, outcome = entry.body["step"], entry.body["outcome"]
+    for row in entry.body["rows"]:
+        key, rid, code, reason, file, number = row[:6]
+        where = f" ({file}, row {number})" if file else ""
+        yield (
+            entry.at, entry.run, kinds.get(entry.run, ""), step, key or "", rid or "", "", "none", outcome, code or "",
+            f"{reason or ''}{where}", entry.seq,
+        )  # fmt: skip

@@ -1,0 +1,94 @@
+"""What the journal says happened: runs, switches, schema changes, since the last rollback. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dentlib.loading.ledger import Entry, Ledger
+from dentlib.model import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run as the ledger knows it. `verdict` empty: it never ended, so the same run goes on."""
+
+    run_id: str
+    kind: str
+    started_at: str
+    ended_at: str
+    verdict: str
+    params: JSON
+    seq: int
+
+
+def runs(ledger: Ledger) -> list[RunRecord]:
+    """Return all runs since the last rollback, oldest first; a run that was taken up again appears once."""
+    found: dict[str, RunRecord] = {}
+    for entry in ledger.entries("kind IN ('run', 'run_end') AND seq > ?", ledger.epoch, blocks=False):
+        before = found.get(entry.run)
+        if entry.kind == "run":
+            started = before.started_at if before else entry.at
+            found[entry.run] = RunRecord(
+                entry.run, entry.body["kind"], started, "", "", entry.body["params"], entry.seq
+            )
+        elif before:
+            found[entry.run] = RunRecord(
+                before.run_id,
+                before.kind,
+                before.started_at,
+                entry.at,
+                entry.body["verdict"],
+                before.params,
+                before.seq,
+            )
+    return list(found.values())
+
+
+def open_run(ledger: Ledger, kind: str) -> RunRecord | None:
+    """Return the run of this kind that was begun and never ended: the one to go on with. None: begin a new one."""
+    return next((r for r in reversed(runs(ledger)) if r.kind == kind and not r.verdict), None)
+
+
+def last_run(ledger: Ledger, kind: str) -> RunRecord | None:
+    """Return the newest run of this kind since the last rollback, ended or not."""
+    return next((r for r in reversed(runs(ledger)) if r.kind == kind), None)
+
+
+def switches_off(ledger: Ledger) -> list[JSON]:
+    """Return the switches that are (or may be) off by our hand, as first found, in the order in which they went off."""
+    off: dict[str, JSON] = {}
+    for entry in ledger.entries("kind = 'switch' AND seq > ?", ledger.epoch, blocks=False):
+        switch = entry.body["switch"]
+        if entry.body["state"] == "off":
+            off.setdefault(switch["id"], switch)
+        else:
+            off.pop(switch["id"], None)
+    return list(off.values())
+
+
+def schema_changes(ledger: Ledger) -> list[tuple[Entry, JSON | None]]:
+    """Return our schema changes that still stand: (intent, recipe to undo it; None: not known to have happened)."""
+    standing: dict[int, tuple[Entry, JSON | None]] = {}
+    wanted = "kind IN ('schema', 'schema_done', 'schema_undone') AND seq > ?"
+    for entry in ledger.entries(wanted, ledger.epoch, blocks=False):
+        if entry.kind == "schema":
+            standing[entry.seq] = (entry, None)
+        elif entry.kind == "schema_done":
+            standing[entry.body["call"]] = (standing[entry.body["call"]][0], entry.body["recipe"])
+        else:
+            standing.pop(entry.body["call"], None)
+    return list(standing.values())
+
+
+def baseline(ledger: Ledger) -> JSON | None:
+    """Return the snapshot taken before the first write since the last rollback, or None."""
+    entry = ledger.last("kind = 'snapshot' AND body ->> 'moment' = 'before' AND seq > ?", ledger.epoch)
+    return entry.body["snapshot"] if entry else None
+
+
+def rolled_back_at(ledger: Ledger) -> str | None:
+    """Tell when the last rollback ended, where nothing was written since; else None."""
+    epoch = ledger.epoch
+    if not epoch or ledger.last("kind IN ('call', 'schema') AND seq > ?", epoch):
+        return None
+    return ledger.entry(epoch).at

@@ -1,0 +1,189 @@
+"""Load prepared rows into a destination: step by step, batch by batch, each record exactly once.
+
+Calling `load` again goes on where a run stopped, whatever stopped it. Everything it needs to know is in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import duckdb
+
+from dentlib.clock import Clock
+from dentlib.errors import BudgetExceeded
+from dentlib.facts import ReasonCount, StepFacts
+from dentlib.loading.history import runs
+from dentlib.loading.ledger import Ledger
+from dentlib.loading.patience import Hook, Patience, no_hook
+from dentlib.loading.probe import sweep_probes
+from dentlib.loading.quiet import quiet
+from dentlib.loading.rows import aside_counts, check_prepared, count_rows
+from dentlib.loading.sending import Sender
+from dentlib.loading.snapshot import ensure_baseline
+from dentlib.loading.stepping import StepLoad
+from dentlib.loading.updating import FieldConflict
+from dentlib.model import Destination, LoadStep, Progress, Silence, content_hash
+
+Kind = Literal["sample", "run", "delta"]
+EARLY_STOP_ROWS = 500
+"""A step that is over its budget stops at once when this many rows failed; below, all its failures are found first."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What a load did. `steps` add up to the rows read; `calls` are writing calls, `retries` those tried again."""
+
+    run_id: str
+    kind: Kind
+    steps: tuple[StepFacts, ...]
+    reasons: tuple[ReasonCount, ...]
+    conflicts: tuple[FieldConflict, ...]
+    calls: int
+    retries: int
+    switched_off: tuple[str, ...]
+    started_at: datetime
+    ended_at: datetime
+    ledger_head: str
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one call of `load` carries along."""
+
+    facts: list[StepFacts] = field(default_factory=list)
+    reasons: list[ReasonCount] = field(default_factory=list)
+    conflicts: list[FieldConflict] = field(default_factory=list)
+    dead: dict[str, str] = field(default_factory=dict)  # record id that isn't there → its step
+
+
+def load(
+    ledger: Ledger,
+    destination: Destination,
+    con: duckdb.DuckDBPyConnection,
+    steps: Sequence[LoadStep],
+    *,
+    run_id: str,
+    kind: Kind,
+    only_sample: bool = False,
+    clock: Clock,
+    progress: Progress | None = None,
+    hook: Hook = no_hook,
+) -> LoadResult:
+    """Write the prepared rows of `steps`, in that order, and return what became of each.
+
+    Resumable: the same `run_id` goes on; rows written before are not sent again. Rows whose record is live with the
+    same content are unchanged; with other content they are updated field by field. Keys destroyed before are created
+    anew. With `only_sample` only rows marked `in_sample`. Bounded memory.
+
+    Raises BudgetExceeded when a step's rejected and failed rows are more than its share (not in a sample),
+    DestinationError when the destination or its state prevents going on; what was written until then is in the ledger.
+    """
+    check_prepared(con, steps)
+    progress = progress or Silence()
+    patience = Patience(clock)
+    started_at = clock.now()
+    ensure_baseline(ledger, destination, patience=patience)
+    sender = Sender(
+        ledger,
+        destination,
+        run_id=run_id,
+        patience=patience,
+        hook=hook,
+        schema=patience.transient(destination.describe),
+    )
+    run = _Run()
+    try:
+        sweep_probes(ledger, destination, patience=patience, hook=hook)
+        sender.settle_open_calls()
+        _begin(ledger, run_id, kind, steps)
+        with quiet(ledger, destination, patience=patience, hook=hook, run_id=run_id) as switched_off:
+            for step in steps:
+                _one_step(run, sender, con, step, kind=kind, only_sample=only_sample, progress=progress)
+    finally:
+        sender.close()
+    ledger.append("run_end", {"verdict": "loaded"}, run=run_id)
+    hook("run ended")
+    ledger.copy_aside(f"after-{kind}")
+    return LoadResult(
+        run_id=run_id,
+        kind=kind,
+        steps=tuple(run.facts),
+        reasons=tuple(run.reasons),
+        conflicts=tuple(run.conflicts),
+        calls=calls_of(ledger, run_id),
+        retries=patience.retries,
+        switched_off=switched_off,
+        started_at=started_at,
+        ended_at=clock.now(),
+        ledger_head=ledger.head,
+    )
+
+
+def calls_of(ledger: Ledger, run_id: str) -> int:
+    """Count the writing calls of a run, all its parts together (an update is one call for each record)."""
+    sql = """
+        SELECT coalesce(sum(CASE body ->> 'op' WHEN 'update' THEN json_array_length(body, '$.rows')
+                                               WHEN 'adopt' THEN 0 ELSE 1 END), 0)
+        FROM entry WHERE kind = 'call' AND run = ?
+    """
+    (found,) = next(ledger.rows(sql, run_id))
+    return int(found)
+
+
+def _begin(ledger: Ledger, run_id: str, kind: Kind, steps: Sequence[LoadStep]) -> None:
+    """Record that the run begins, or that an ended one is taken up again; a run that never ended just goes on."""
+    known = next((r for r in runs(ledger) if r.run_id == run_id), None)
+    if known is None or known.verdict:
+        params = {"steps": [s.name for s in steps], "hash": content_hash([[s.name, s.object_name] for s in steps])}
+        ledger.append("run", {"kind": kind, "params": params}, run=run_id)
+
+
+def _one_step(
+    run: _Run,
+    sender: Sender,
+    con: duckdb.DuckDBPyConnection,
+    step: LoadStep,
+    *,
+    kind: Kind,
+    only_sample: bool,
+    progress: Progress,
+) -> None:
+    total = count_rows(con, step, only_sample=only_sample)
+    aside = [] if only_sample else aside_counts(con, step)
+    rejected = sum(rows for outcome, _, _, rows in aside if outcome == "rejected")
+    read = total + sum(rows for *_, rows in aside)
+    allowed = int(step.error_budget * read)
+    label = step.label or step.name
+    progress.start(label, total)
+    state = StepLoad(sender, con, step, run.dead, only_sample=only_sample)
+    for done in state.work():
+        progress.advance(label, done)
+        over = state.failed + rejected > allowed
+        if kind != "sample" and over and state.failed >= EARLY_STOP_ROWS:
+            break
+    else:
+        state.end(read=read, aside=aside)
+    facts = state.facts(read=read, aside=aside)
+    progress.finish(label, f"{facts.created:,} created")
+    run.facts.append(facts)
+    run.conflicts += state.conflicts
+    run.reasons += _reasons(sender.ledger, sender.run_id, step, aside)
+    if kind != "sample" and state.failed + rejected > allowed:
+        raise BudgetExceeded(
+            f"{label}: {state.failed + rejected:,} of {read:,} rows were rejected or failed; "
+            f"the map allows {step.error_budget:.1%}",
+            "look at the reasons in the audit log, mend map or data (or raise the step's budget in the map), run again",
+        )
+
+
+def _reasons(
+    ledger: Ledger, run_id: str, step: LoadStep, aside: Sequence[tuple[str, str, str, int]]
+) -> Iterator[ReasonCount]:
+    for outcome, code, reason, rows in aside:
+        yield ReasonCount(step.name, outcome, code or "", reason or "", rows)
+    sql = "SELECT code, reason, count(*) FROM trouble WHERE run = ? AND step = ? GROUP BY 1, 2 ORDER BY 1, 2"
+    for code, reason, rows in ledger.rows(sql, run_id, step.name):
+        yield ReasonCount(step.name, "failed", code, reason, rows)

@@ -1,0 +1,121 @@
+"""Stream the prepared rows of a step in load order, with bounded memory, and pack them into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import orjson
+
+from dentlib.errors import UsageError
+from dentlib.model import JSON, LoadStep
+
+CHUNK_ROWS = 1_000
+_ENVELOPE_BYTES = 2_048
+"""What a request needs around its records."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One prepared row. `text` is its JSON as prepared; `payload` parses it once."""
+
+    ordinal: int
+    source_key: str
+    record_id: str
+    row_hash: str
+    text: str
+    file_path: str | None
+    _payload: JSON | None = field(default=None, init=False)
+
+    @property
+    def payload(self) -> JSON:
+        """The record as it is sent. Changing it (a file's id) changes what is sent."""
+        if self._payload is None:
+            self._payload = orjson.loads(self.text)
+        return self._payload
+
+    @property
+    def size_bytes(self) -> int:
+        """An upper bound of what the record takes in a request."""
+        return len(self.text.encode())
+
+    @property
+    def intent(self) -> tuple[str, str, str]:
+        """What the ledger records of it."""
+        return self.source_key, self.record_id, self.row_hash
+
+
+def table_of(step: LoadStep) -> str:
+    """Return the quoted, qualified name of the step's table."""
+    return "prepared." + '"' + step.table.removeprefix("prepared.").replace('"', '""') + '"'
+
+
+def count_rows(con: duckdb.DuckDBPyConnection, step: LoadStep, *, only_sample: bool) -> int:
+    """Count the prepared rows of a step."""
+    where = " WHERE in_sample" if only_sample else ""
+    found = con.cursor().execute(f"SELECT count(*) FROM {table_of(step)}{where}").fetchone()
+    return int(found[0]) if found else 0
+
+
+def stream(con: duckdb.DuckDBPyConnection, step: LoadStep, *, only_sample: bool) -> Iterator[list[Row]]:
+    """Yield chunks of rows in load order. A cursor of its own, so other queries may run meanwhile."""
+    where = " WHERE in_sample" if only_sample else ""
+    columns = "ordinal, source_key, record_id, row_hash, payload, file_path"
+    cursor = con.cursor().execute(f"SELECT {columns} FROM {table_of(step)}{where} ORDER BY ordinal")
+    while chunk := cursor.fetchmany(CHUNK_ROWS):
+        yield [Row(*values) for values in chunk]
+
+
+def packed(rows: Iterable[Row], *, batch_rows: int, max_body_bytes: int) -> Iterator[list[Row]]:
+    """Yield batches that fit one call, in order. A row that fits no call is the caller's to sort out before."""
+    batch: list[Row] = []
+    room = max_body_bytes - _ENVELOPE_BYTES
+    for row in rows:
+        size = row.size_bytes + 1
+        if batch and (len(batch) >= batch_rows or size > room):
+            yield batch
+            batch, room = [], max_body_bytes - _ENVELOPE_BYTES
+        batch.append(row)
+        room -= size
+    if batch:
+        yield batch
+
+
+def fits(row: Row, max_body_bytes: int) -> bool:
+    """Tell whether one record alone fits into a call."""
+    return row.size_bytes + _ENVELOPE_BYTES < max_body_bytes
+
+
+def aside_of(con: duckdb.DuckDBPyConnection, step: LoadStep) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield blocks of (outcome, source_key, code, reason, file, row): rows of the step that never reach the loader."""
+    sql = """
+        SELECT outcome, source_key, code, reason, source_file, source_row FROM prepared.outcomes
+        WHERE step = ? ORDER BY outcome, source_file, source_row, source_key
+    """
+    cursor = con.cursor().execute(sql, [step.name])
+    while chunk := cursor.fetchmany(CHUNK_ROWS):
+        yield chunk
+
+
+def aside_counts(con: duckdb.DuckDBPyConnection, step: LoadStep) -> list[tuple[str, str, str, int]]:
+    """Return (outcome, code, reason, rows) of the rows of the step that never reach the loader."""
+    sql = """
+        SELECT outcome, code, reason, count(*) FROM prepared.outcomes WHERE step = ?
+        GROUP BY ALL ORDER BY ALL
+    """
+    return con.cursor().execute(sql, [step.name]).fetchall()
+
+
+def check_prepared(con: duckdb.DuckDBPyConnection, steps: Iterable[LoadStep]) -> None:
+    """Raise UsageError where a step's table isn't there: `prepare` has not run."""
+    found = {
+        name
+        for (name,) in con.cursor()
+        .execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'prepared'")
+        .fetchall()
+    }
+    missing = [s.name for s in steps if s.table.removeprefix("prepared.") not in found]
+    if missing or "outcomes" not in found:
+        raise UsageError(f"nothing is prepared for: {', '.join(missing) or 'outcomes'}", "run prepare first")
