@@ -18,7 +18,7 @@ from dentlib.extraction import manifest, workbook
 from dentlib.extraction.dialect import Dialect, detect_dialect
 from dentlib.extraction.receive import MANIFEST, Received, discard, receive
 from dentlib.extraction.tables import Loaded, load_table
-from dentlib.extraction.texts import as_utf8, detect_encoding
+from dentlib.extraction.texts import as_utf8, detect_encoding, looks_like
 from dentlib.facts import FileFacts, IntakeFacts
 from dentlib.model import Problem, Progress, Severity
 from dentlib.workdb import open_work_db
@@ -35,7 +35,7 @@ _META = """
 CREATE SCHEMA IF NOT EXISTS meta;
 CREATE OR REPLACE TABLE meta.files (path VARCHAR, sha256 VARCHAR, size_bytes BIGINT, kind VARCHAR, table_name VARCHAR,
   encoding VARCHAR, encoding_reason VARCHAR, delimiter VARCHAR, physical_rows BIGINT, loaded BIGINT, rejected BIGINT,
-  header_line BIGINT);
+  header_line BIGINT, looks_like VARCHAR);
 CREATE OR REPLACE TABLE meta.tables (name VARCHAR, object VARCHAR, file VARCHAR);
 CREATE OR REPLACE TABLE meta.columns (table_name VARCHAR, position INTEGER, column_name VARCHAR);
 CREATE OR REPLACE TABLE meta.rejects (file VARCHAR, line BIGINT, reason VARCHAR, raw_text VARCHAR);
@@ -245,6 +245,9 @@ class _Loading:
         )
         if loaded.rejected > loaded.loaded:
             self._note("mostly_rejected", it.path, "more rows were rejected than loaded", count=loaded.rejected)
+        if loaded.trimmed:
+            what = "blank cells beyond the header were left out of these rows"
+            self._note("trailing_blank_cells", it.path, what, Severity.INFO, count=loaded.trimmed)
         return FileFacts(
             path=it.path,
             sha256=it.received.sha256,
@@ -273,6 +276,7 @@ class _Loading:
     def _record(self, fact: FileFacts) -> None:
         row = [fact.path, fact.sha256, fact.size_bytes, fact.kind, fact.table or None, fact.encoding]
         row += [fact.encoding_reason, fact.delimiter, fact.physical_rows, fact.loaded, fact.rejected, fact.header_line]
+        row.append(looks_like(self.folder / fact.path) if fact.kind in ("document", "other") else fact.kind)
         self.con.execute(f"INSERT INTO meta.files VALUES ({', '.join('?' * len(row))})", row)
         if fact.table:
             counts = [fact.path, fact.table, fact.physical_rows, fact.loaded, fact.rejected]

@@ -50,6 +50,7 @@ class Judged(NamedTuple):
     reason: str
     cells: list[str | None]
     raw: str
+    trimmed: bool = False
 
 
 def survey(path: Path, dialect: Dialect) -> Survey:
@@ -185,7 +186,7 @@ def _judge(
         return Judged(row, line, reason, [], raw[:MAX_RAW_CHARACTERS])
     quoted = _quoted_empty(raw, dialect.delimiter) if '""' in raw else frozenset[int]()
     values = [c if c or n in quoted else None for n, c in enumerate(cells[:width])]
-    return Judged(row, line, "", values + [None] * (width - len(values)), "")
+    return Judged(row, line, "", values + [None] * (width - len(values)), "", len(cells) > width)
 
 
 def _quoted_empty(raw: str, delimiter: str) -> frozenset[int]:

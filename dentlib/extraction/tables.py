@@ -24,11 +24,12 @@ LONGEST_RECORD_BYTES = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Records of one file: `physical_rows` = `loaded` + `rejected`."""
+    """Records of one file: `physical_rows` = `loaded` + `rejected`; `trimmed` of the loaded lost blank cells beyond."""
 
     physical_rows: int
     loaded: int
     rejected: int
+    trimmed: int = 0
 
 
 class _Mismatch(Exception):
@@ -84,7 +85,7 @@ def _load_carefully(
     lines_are_records: bool,
 ) -> Loaded:
     good, bad = scratch / f"{table}.good.csv", scratch / f"{table}.bad.csv"
-    loaded = rejected = characters = 0
+    loaded = rejected = trimmed = characters = 0
     try:
         with (
             good.open("w", encoding="utf-8", newline="") as accepted,
@@ -97,6 +98,7 @@ def _load_carefully(
                     _write(refused, [str(line), record.reason, record.raw.rstrip("\r\n")])
                     continue
                 loaded += 1
+                trimmed += record.trimmed
                 characters += sum(len(c) for c in record.cells if c)
                 _write(accepted, [str(record.row), str(line), *record.cells])
         columns = ["_row", "_line", *_placeholders(dialect)]
@@ -118,7 +120,7 @@ def _load_carefully(
     finally:
         good.unlink(missing_ok=True)
         bad.unlink(missing_ok=True)
-    return Loaded(loaded + rejected, loaded, rejected)
+    return Loaded(loaded + rejected, loaded, rejected, trimmed)
 
 
 def _write(out: IO[str], cells: Iterable[str | None]) -> None:
@@ -152,7 +154,7 @@ def _our_reader(path: Path, columns: list[str]) -> str:
 def _reader(path: Path, delimiter: str, columns: list[str], more: str) -> str:
     types = ", ".join(f"{literal(c)}: 'VARCHAR'" for c in columns)
     return (
-        f"read_csv({literal(str(path))}, auto_detect = false, delim = {literal(delimiter)}, quote = '\"', "
-        f"escape = '\"', columns = {{{types}}}, strict_mode = true, allow_quoted_nulls = false, nullstr = '', null_padding = false, "
-        f"max_line_size = {LONGEST_RECORD_BYTES}, {more})"
+        f"read_csv({literal(str(path))}, auto_detect = false, columns = {{{types}}}, delim = {literal(delimiter)}, "
+        "quote = '\"', escape = '\"', strict_mode = true, allow_quoted_nulls = false, nullstr = '', "
+        f"null_padding = false, max_line_size = {LONGEST_RECORD_BYTES}, {more})"
     )

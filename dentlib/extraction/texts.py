@@ -13,16 +13,18 @@ from dentlib.errors import ExportError
 
 BLOCK_BYTES = 1 << 20
 LONGEST_LINE_BYTES = 64 << 20
-_MAGIC = (
-    b"%PDF",
-    b"\x89PNG",
-    b"PK\x03\x04",
-    b"\xd0\xcf\x11\xe0",
-    b"GIF8",
-    b"\xff\xd8\xff",
-    b"SQLite format 3\0",
-    b"\x1f\x8b",
-)
+_MAGIC = {
+    b"%PDF": "pdf",
+    b"\x89PNG": "png",
+    b"\xff\xd8\xff": "jpg",
+    b"GIF8": "gif",
+    b"II*\0": "tif",
+    b"MM\0*": "tif",
+    b"PK\x03\x04": "zip",
+    b"\xd0\xcf\x11\xe0": "office",
+    b"SQLite format 3\0": "sqlite",
+    b"\x1f\x8b": "gz",
+}
 _ASCII = bytes(range(128))
 _CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 0, 26})
 _NOT_CONTROL = bytes(set(range(256)) - set(_CONTROL))
@@ -57,7 +59,7 @@ def detect_encoding(path: Path) -> Encoding | None:
     """
     with path.open("rb") as file:
         head = file.read(4096)
-    if head.startswith(_MAGIC):
+    if head.startswith(tuple(_MAGIC)):
         return None
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return Encoding("utf-32", "byte order mark")
@@ -75,6 +77,13 @@ def detect_encoding(path: Path) -> Encoding | None:
         return Encoding("utf-8-sig" if marked else "utf-8", reason, tally.nul_bytes)
     name, reason = _single_byte(tally)
     return Encoding(name, f"not valid UTF-8; {reason}", tally.nul_bytes)
+
+
+def looks_like(path: Path) -> str:
+    """Return what a file's first bytes say it is (pdf, png, jpg, gif, tif, zip, office …), or nothing. Reads only."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
 
 
 @dataclass(slots=True)
