@@ -27,6 +27,12 @@ _LONGEST_BACK_OFF_S = 30.0
 _TAG = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
+SendMultipart = Callable[[httpx.Client, bytes, str], httpx.Response]
+"""Sends a multipart call: (connection, its `operations` part, url) → answer."""
+
+_JSON_BODY = {"Content-Type": "application/json"}
+
+
 @dataclass(slots=True)
 class Stats:
     """What this connection has done so far. `calls` are requests that count against the rate."""
@@ -90,11 +96,7 @@ class Client:
         self.stats = Stats()
         self.clock = clock
         self.pace = Pace(clock, calls_per_minute)
-        self._key = api_key if isinstance(api_key, SecretStr) else SecretStr(api_key)
-        if not self._key.get_secret_value():
-            raise UsageError(
-                "the API key is empty", "configure the engagement's key, for instance env:PRACTICE_TWENTY_KEY"
-            )
+        self._key = _checked_key(api_key)
         self._timeout_s = timeout_s
         self._transport = transport
         self._numbers = itertools.count(1)
@@ -117,9 +119,7 @@ class Client:
         """Call `/metadata`, which doesn't count against the rate, and return the value of the root field."""
         return self._call("/metadata", operation, what, "m_" + self._tag(None))
 
-    def upload(
-        self, operation: Operation, what: str, send: Callable[[httpx.Client, bytes, str], httpx.Response]
-    ) -> Any:
+    def upload(self, operation: Operation, what: str, send: SendMultipart) -> Any:
         """Call `/metadata` with a multipart body that `send` makes from the operations part; never retried."""
         alias = "m_" + self._tag(None)
         expected = answers.Expected(alias, operation.writes, what)
@@ -178,7 +178,9 @@ class Client:
             self.stats.calls += 1
         accepted = True
         try:
-            response = self._guarded(lambda: self._http.post(self.url + path, content=body), expected)
+            response = self._guarded(
+                lambda: self._http.post(self.url + path, content=body, headers=_JSON_BODY), expected
+            )
             self._answered = True
             return answers.value_of(response, expected)
         except RateLimited:
@@ -221,7 +223,7 @@ class Client:
 
     def _connect(self) -> httpx.Client:
         key = self._key.get_secret_value()
-        return self._client({"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
+        return self._client({"Authorization": f"Bearer {key}"})
 
     def _reconnect(self) -> None:
         if self._transport is None:
@@ -232,6 +234,15 @@ class Client:
 def _body(operation: Operation, alias: str) -> bytes:
     values = {name: value for name, (_, value) in operation.variables.items()}
     return orjson.dumps({"query": operation.document(alias), "variables": values})
+
+
+def _checked_key(api_key: SecretStr | str) -> SecretStr:
+    key = (api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key).strip()
+    if not key:
+        raise UsageError("the API key is empty", "configure the engagement's key, such as env:PRACTICE_TWENTY_KEY")
+    if not key.isascii() or not key.isprintable():
+        raise UsageError("the API key holds characters that no key has", "copy the key again")
+    return SecretStr(key)
 
 
 def _checked(url: str) -> str:

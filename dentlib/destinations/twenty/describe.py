@@ -164,7 +164,7 @@ def columns_of(field: JSON) -> tuple[str, ...]:
 
 
 def _morph_stem(field: JSON, targets: list[str]) -> str:
-    """Return what stands before the target's name: `target` of targetPersonId, also where the field has the long name."""
+    """Return what stands before the target's name: `target` of targetPersonId."""
     column = str((field.get("settings") or {}).get("joinColumnName") or "")
     for target in sorted(targets, key=len, reverse=True):
         if column.endswith(f"{_capital(target)}Id"):

@@ -42,11 +42,11 @@ class Effects:
     def destroy(self, object_name: str, ids: Sequence[str]) -> int:
         """Destroy timeline entries and automatic workflow runs about these records; return how many.
 
-        Waits first until the worker has caught up, at most a minute. Idempotent. Runs that a person started by hand stay.
+        Waits first until the worker has caught up, at most a minute. Idempotent. Runs started by hand stay.
         """
         column = f"target{self._catalog.shape(object_name).type_name}Id"
         timeline = self._catalog.shape(_TIMELINE)
-        if not ids or not (timeline.has_column(column) or object_name == "person"):
+        if not ids or not timeline.has_column(column):
             return 0
         self._settle()
         gone = 0

@@ -31,6 +31,6 @@ def fault_of(name: str) -> str:
 
 
 def camel(label: str) -> str:
-    """Return the name that Twenty makes of a label for the list on the other side of a relation: `Lab orders` → `labOrders`."""
+    """Return the name that Twenty makes of the label of a relation's other side: `Lab orders` → `labOrders`."""
     words = re.findall(r"[A-Za-z0-9]+", label)
     return "".join(w.lower() if n == 0 else w[:1].upper() + w[1:].lower() for n, w in enumerate(words))
