@@ -36,6 +36,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters["breakable"] = _breakable
+    env.filters["unbroken"] = lambda share: str(share).replace(" %", "\u00a0%")
     env.filters.update(count=numbers.count, percent=numbers.percent, moment=numbers.moment, things=numbers.things)
     env.globals.update(csp=CONTENT_SECURITY_POLICY, css=Markup(stylesheet()))  # our own file, no data in it
     return env
