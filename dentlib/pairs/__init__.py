@@ -1,0 +1,45 @@
+"""What becomes what: one YAML per source × destination, read into frozen rules. No product knows itself here."""
+
+from __future__ import annotations
+
+from dentlib.pairs.load import known_pairs, lay_over, load_pair
+from dentlib.pairs.model import (
+    Choice,
+    Condition,
+    DatePlus,
+    Decision,
+    FieldRule,
+    FileRule,
+    LookupRule,
+    OwnerRule,
+    OwnersTable,
+    Pair,
+    Related,
+    ScopeRule,
+    SchemaField,
+    SchemaObject,
+    SchemaWords,
+    Step,
+)
+
+__all__ = [
+    "Choice",
+    "Condition",
+    "DatePlus",
+    "Decision",
+    "FieldRule",
+    "FileRule",
+    "LookupRule",
+    "OwnerRule",
+    "OwnersTable",
+    "Pair",
+    "Related",
+    "SchemaField",
+    "SchemaObject",
+    "SchemaWords",
+    "ScopeRule",
+    "Step",
+    "known_pairs",
+    "lay_over",
+    "load_pair",
+]
