@@ -10,6 +10,10 @@ import json
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from replaying.openapi import outline  # noqa: E402
+
 
 def pack(folder: Path, target: Path) -> int:
     """Write every `NNN-name.json` of `folder` to `target`, in the order of their numbers; return how many.
@@ -24,12 +28,32 @@ def pack(folder: Path, target: Path) -> int:
         recorded = json.loads(file.read_text("utf-8"))
         recorded.pop("elapsed_ms", None)
         exchanges.append({"number": int(number), **recorded})
-    text = json.dumps({"exchanges": exchanges}, ensure_ascii=False, separators=(",", ":"))
-    target.write_bytes(gzip.compress(text.encode("utf-8"), compresslevel=9, mtime=0))
+    _write(target, {"exchanges": exchanges})
     return len(exchanges)
 
 
+def pack_outlines(core: Path, metadata: Path, target: Path) -> None:
+    """Write the outlines of two recorded OpenAPI documents to `target`; the documents themselves are not needed."""
+    documents = {"core": core, "metadata": metadata}
+    _write(
+        target,
+        {
+            kind: outline(json.loads(file.read_text("utf-8")), properties=kind == "core")
+            for kind, file in documents.items()
+        },
+    )
+
+
+def _write(target: Path, value: object) -> None:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    target.write_bytes(gzip.compress(text.encode("utf-8"), compresslevel=9, mtime=0))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: pack.py FOLDER TARGET.json.gz")
-    print(pack(Path(sys.argv[1]), Path(sys.argv[2])), "exchanges packed")
+    files = [Path(argument) for argument in sys.argv[1:]]
+    if len(files) == 2:
+        print(pack(*files), "exchanges packed")
+    elif len(files) == 3:
+        pack_outlines(*files)
+    else:
+        sys.exit("usage: pack.py FOLDER TARGET.json.gz | pack.py CORE.json METADATA.json TARGET.json.gz")

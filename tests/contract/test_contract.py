@@ -1,4 +1,4 @@
-"""The contract: the sandbox answers as the real Twenty was recorded to, whatever the names, and a wrong answer shows."""
+"""The contract: the sandbox answers as the real Twenty did, whatever the names, and a wrong answer shows."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ class Plan:
     """Everything about one version's replay that is not in the recording itself."""
 
     version: str
+    contracts: Path
     scenes: list[Scene]
     options: dict[int, dict[str, Any]]
     rules: list[Rule]
@@ -73,6 +74,7 @@ def load_plan(folder: Path, version: str) -> Plan:
         out_of_scope[int(entry["number"])] = f"{entry['category']}: {entry['reason']}"
     return Plan(
         version=version,
+        contracts=folder.parent / "contracts",
         scenes=[Scene(scene["scene"], scene.get("workspace") or {}, scene["steps"]) for scene in raw["scenes"]],
         options={number: given for spec, given in (raw.get("options") or {}).items() for number in numbers(spec)},
         rules=rules,

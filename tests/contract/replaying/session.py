@@ -14,6 +14,7 @@ from pathlib import Path
 from replaying.comparison import Comparison, Difference, Reply, same_shape
 from replaying.correspondence import on_every_string
 from replaying.exchanges import UUID, Exchange, Json, completed
+from replaying.openapi import outline_differences
 from replaying.plan import Plan, Scene, numbers
 from replaying.transport import FILE, RAW_BYTES, Connection, file_bytes, multipart
 from replaying.workspace import Workspace
@@ -130,6 +131,12 @@ class Session:
             if reply.status == exchange.status and reply.body == wanted:
                 return []
             return [Difference("body", f"{len(wanted)} bytes", f"status {reply.status}", "another file")]
+        if "openapi" in options:
+            outlines = self.plan.contracts / f"openapi-{self.plan.version}.json.gz"
+            found = outline_differences(outlines, options["openapi"], reply.body)
+            if reply.status != exchange.status:
+                found.append(Difference("status", exchange.status, reply.status, "another status"))
+            return found
         if "picks" in options:
             return self._judged_pick(exchange, options["picks"], reply)
         return self.comparison.differences(exchange, reply)
