@@ -25,17 +25,18 @@ from graphql import (
 from graphql.execution.values import get_variable_values
 
 from dentlib.sandbox.twenty.catalog import Catalog, Field, Object
+from dentlib.sandbox.twenty.composites import UNIQUE_PART
 from dentlib.sandbox.twenty.refusals import Json
 
 _COMPOSITES = """
-scalar BigFloat scalar UUID scalar DateTime scalar Date scalar Position scalar TSVector scalar JSON scalar RawJSONScalar
+scalar BigFloat scalar UUID scalar DateTime scalar Date scalar Position scalar TSVector scalar JSON
 scalar Cursor scalar ConnectionCursor
 enum OrderByDirection { AscNullsFirst AscNullsLast DescNullsFirst DescNullsLast }
 enum FilterIs { NULL NOT_NULL }
 type PageInfo {
   hasNextPage: Boolean! hasPreviousPage: Boolean! startCursor: ConnectionCursor endCursor: ConnectionCursor
 }
-type FileObject { fileId: UUID label: String extension: String url: String }
+type FileObject { fileId: UUID! label: String! extension: String url: String }
 input FileItemInput { fileId: UUID! label: String! }
 enum ActorSourceEnum { EMAIL CALENDAR WORKFLOW AGENT API IMPORT MANUAL SYSTEM WEBHOOK APPLICATION }
 """
@@ -45,7 +46,7 @@ _PARTS = {
     "FullName": "firstName: String lastName: String",
     "Address": "addressStreet1: String addressStreet2: String addressCity: String addressPostcode: String "
     "addressState: String addressCountry: String addressLat: BigFloat addressLng: BigFloat",
-    "Actor": "source: ActorSourceEnum workspaceMemberId: UUID name: String context: JSON",
+    "Actor": "source: ActorSourceEnum! workspaceMemberId: UUID name: String! context: JSON",
     "Emails": "primaryEmail: String additionalEmails: JSON",
     "Phones": "primaryPhoneNumber: String primaryPhoneCountryCode: String primaryPhoneCallingCode: String "
     "additionalPhones: JSON",
@@ -69,7 +70,7 @@ _SCALAR_OF = {
     "BOOLEAN": "Boolean",
     "DATE": "Date",
     "DATE_TIME": "DateTime",
-    "RAW_JSON": "RawJSONScalar",
+    "RAW_JSON": "JSON",
     "ARRAY": "[String]",
     "POSITION": "Position",
     "TS_VECTOR": "TSVector",
@@ -84,11 +85,12 @@ _FILTERS = {
     "Date": "DateFilter",
     "DateTime": "DateTimeFilter",
     "TSVector": "TSVectorFilter",
-    "RawJSONScalar": "RawJsonFilter",
     "JSON": "RawJsonFilter",
+    "ActorSourceEnum": "ActorSourceEnumFilter",
     "[String]": "ArrayFilter",
 }
 _QUOTED_NAME = re.compile(r"'([\w$.\[\]!]+)'")
+_WITH_DUPLICATES = ("company", "person")
 _PAGING = "first: Int, last: Int, offset: Int, before: String, after: String"
 
 
@@ -157,13 +159,15 @@ def _capital(name: str) -> str:
 def _shared_types() -> Iterator[str]:
     for name, parts in _PARTS.items():
         yield f"type {name} {{ {parts} }}"
-        yield f"input {name}CreateInput {{ {parts} }}"
-        yield f"input {name}UpdateInput {{ {parts} }}"
-        pairs = [part.split(":") for part in parts.replace(": ", ":").split()]
+        written = "source: ActorSourceEnum! context: JSON" if name == "Actor" else parts
+        yield f"input {name}CreateInput {{ {written} }}"
+        yield f"input {name}UpdateInput {{ {written.replace('!', '')} }}"
+        pairs = [part.split(":") for part in parts.replace(": ", ":").replace("!", "").split()]
         filters = " ".join(f"{key}: {_FILTERS.get(kind, 'StringFilter')}" for key, kind in pairs)
         yield f"input {name}FilterInput {{ {filters} }}"
         yield f"input {name}OrderByInput {{ {' '.join(f'{key}: OrderByDirection' for key, _ in pairs)} }}"
     texts = "like: String ilike: String startsWith: String endsWith: String regex: String iregex: String"
+    yield _enum_filter("ActorSourceEnum")
     for scalar, extra in {
         "UUID": "",
         "String": texts,
@@ -172,13 +176,13 @@ def _shared_types() -> Iterator[str]:
         "Date": "",
         "DateTime": "",
     }.items():
-        ops = f"eq: {scalar} gt: {scalar} gte: {scalar} in: [{scalar}!] lt: {scalar} lte: {scalar} neq: {scalar}"
+        listed = "[UUID]" if scalar == "UUID" else f"[{scalar}!]"
+        ops = f"eq: {scalar} gt: {scalar} gte: {scalar} in: {listed} lt: {scalar} lte: {scalar} neq: {scalar}"
         yield f"input {scalar}Filter {{ {ops} is: FilterIs {extra} }}"
     yield "input BooleanFilter { eq: Boolean is: FilterIs }"
     yield "input TSVectorFilter { search: String }"
     yield "input RawJsonFilter { is: FilterIs like: String }"
     yield "input ArrayFilter { containsIlike: String is: FilterIs isEmptyArray: Boolean }"
-    yield "input MultiSelectFilter { containsAny: [String!] is: FilterIs isEmptyArray: Boolean }"
 
 
 def _object_types(catalog: Catalog) -> Iterator[str]:
@@ -190,18 +194,23 @@ def _object_types(catalog: Catalog) -> Iterator[str]:
             out += _output(catalog, one, name)
             create += _input(catalog, one, name, "Create")
             update += _input(catalog, one, name, "Update")
-            filters += _filter(catalog, one)
+            filters += _filter(catalog, one, name)
             order += _order(catalog, one)
         counts = " ".join(_aggregates(obj))
         yield f"type {name} {{ {' '.join(out)} }}"
         yield f"type {name}Edge {{ node: {name}! cursor: Cursor! }}"
         yield f"type {name}Connection {{ totalCount: Int {counts} edges: [{name}Edge!]! pageInfo: PageInfo! }}"
-        yield f"type {name}GroupByConnection {{ groupByDimensionValues: JSON totalCount: Int {counts} }}"
+        page = f"edges: [{name}Edge!]! pageInfo: PageInfo!"
+        yield f"type {name}GroupByConnection {{ groupByDimensionValues: JSON! totalCount: Int {counts} {page} }}"
         yield f"input {name}CreateInput {{ {' '.join(create)} }}"
         yield f"input {name}UpdateInput {{ {' '.join(update)} }}"
         own = f"{name}FilterInput"
         yield f"input {own} {{ {' '.join(filters)} and: [{own}] or: [{own}] not: {own} }}"
         yield f"input {name}OrderByInput {{ {' '.join(order)} }}"
+        for one in obj.fields.values():
+            part = UNIQUE_PART.get(one.type)
+            if one.doc.get("isUnique") and part:
+                yield f"input {name}{_capital(one.name)}WhereInput {{ {part}: String }}"
         yield f"input {name}RelationInput {{ connect: {name}ConnectInput disconnect: Boolean }}"
         yield f"input {name}ConnectInput {{ where: {name}WhereUniqueInput }}"
         yield f"input {name}WhereUniqueInput {{ {' '.join(_unique(obj))} }}"
@@ -212,6 +221,12 @@ def _enum(owner: str, one: Field) -> Iterator[str]:
     if one.type in ("SELECT", "MULTI_SELECT", "RATING") and options:
         kind = f"{owner}{_capital(one.name)}Enum"
         yield f"enum {kind} {{ {' '.join(str(option['value']) for option in options)} }}"
+        yield _enum_filter(kind)
+
+
+def _enum_filter(kind: str) -> str:
+    listed = f"in: [{kind}] containsAny: [{kind}]"
+    return f"input {kind}Filter {{ eq: {kind} neq: {kind} {listed} is: FilterIs isEmptyArray: Boolean }}"
 
 
 def _type(one: Field, owner: str) -> str:
@@ -226,13 +241,13 @@ def _type(one: Field, owner: str) -> str:
 
 
 def _output(catalog: Catalog, one: Field, owner: str) -> list[str]:
+    mark = "" if one.doc.get("isNullable", True) else "!"
     if one.relation:
         target = _capital(catalog.target(one).name)
         if one.is_to_many:
             arguments = f"{_PAGING}, filter: {target}FilterInput, orderBy: [{target}OrderByInput]"
             return [f"{one.name}({arguments}): {target}Connection"]
-        return [f"{one.column}: ID", f"{one.name}: {target}"]
-    mark = "" if one.doc.get("isNullable", True) else "!"
+        return [f"{one.column}: ID{mark}", f"{one.name}: {target}"]
     return [f"{one.name}: {_type(one, owner)}{mark}"]
 
 
@@ -248,7 +263,7 @@ def _input(catalog: Catalog, one: Field, owner: str, verb: str) -> list[str]:
     return [f"{one.name}: {composite}{verb}Input" if composite else f"{one.name}: {_type(one, owner)}"]
 
 
-def _filter(catalog: Catalog, one: Field) -> list[str]:
+def _filter(catalog: Catalog, one: Field, owner: str) -> list[str]:
     if one.relation:
         if one.is_to_many:
             return []
@@ -256,8 +271,8 @@ def _filter(catalog: Catalog, one: Field) -> list[str]:
     composite = _COMPOSITE_OF.get(one.type)
     if composite:
         return [f"{one.name}: {composite}FilterInput"]
-    if one.type == "MULTI_SELECT":
-        return [f"{one.name}: MultiSelectFilter"]
+    if one.doc.get("options"):
+        return [f"{one.name}: {owner}{_capital(one.name)}EnumFilter"]
     return [f"{one.name}: {_FILTERS.get(_SCALAR_OF.get(one.type, 'JSON'), 'StringFilter')}"]
 
 
@@ -272,13 +287,15 @@ def _order(catalog: Catalog, one: Field) -> list[str]:
 
 def _aggregates(obj: Object) -> Iterator[str]:
     for one in obj.fields.values():
-        if one.relation:
+        if one.relation and one.type != "MORPH_RELATION":
             continue
         label = _capital(one.name)
         yield f"countUniqueValues{label}: Int countEmpty{label}: Int countNotEmpty{label}: Int"
         yield f"percentageEmpty{label}: Float percentageNotEmpty{label}: Float"
         if one.type in ("DATE_TIME", "DATE"):
             yield f"min{label}: DateTime max{label}: DateTime"
+        elif one.type == "BOOLEAN":
+            yield f"countTrue{label}: Int countFalse{label}: Int"
         elif one.type == "NUMBER":
             yield f"min{label}: Float max{label}: Float avg{label}: Float sum{label}: Float"
         elif one.type == "CURRENCY":
@@ -290,7 +307,8 @@ def _unique(obj: Object) -> Iterator[str]:
     for one in obj.fields.values():
         if one.doc.get("isUnique") and one.name != "id":
             composite = _COMPOSITE_OF.get(one.type)
-            yield f"{one.column or one.name}: {f'{composite}FilterInput' if composite else 'String'}"
+            kind = f"{_capital(obj.name)}{_capital(one.name)}WhereInput" if composite else "String"
+            yield f"{one.column or one.name}: {kind}"
 
 
 def _roots(catalog: Catalog) -> Iterator[str]:
@@ -301,15 +319,17 @@ def _roots(catalog: Catalog) -> Iterator[str]:
         queries += [
             f"{obj.plural}({_PAGING}, {by}, orderBy: [{one}OrderByInput]): {one}Connection",
             f"{obj.name}({by}!): {one}",
-            f"{obj.name}Duplicates(ids: [UUID], data: [{one}CreateInput]): [{one}Connection!]",
             f"{obj.plural}GroupBy(groupBy: [JSON!]!, {by}, orderBy: JSON, limit: Int): [{one}GroupByConnection!]",
         ]
+        if obj.is_custom or obj.name in _WITH_DUPLICATES:
+            queries.append(f"{obj.name}Duplicates(ids: [UUID], data: [{one}CreateInput]): [{one}Connection!]")
+            arguments = "ids: [UUID!]!, conflictPriorityIndex: Int!, dryRun: Boolean"
+            mutations.append(f"merge{many}({arguments}): {one}")
         mutations += [
             f"create{many}(data: [{one}CreateInput!]!, upsert: Boolean): [{one}!]",
             f"create{one}(data: {one}CreateInput!, upsert: Boolean): {one}",
             f"update{one}(id: UUID!, data: {one}UpdateInput!): {one}",
             f"update{many}(data: {one}UpdateInput!, {by}!): [{one}!]",
-            f"merge{many}(ids: [UUID!]!, conflictPriorityIndex: Int!, dryRun: Boolean): {one}",
         ]
         for verb in ("delete", "destroy", "restore"):
             mutations += [f"{verb}{one}(id: UUID!): {one}", f"{verb}{many}({by}!): [{one}!]"]

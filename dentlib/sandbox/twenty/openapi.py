@@ -66,6 +66,11 @@ def core_document(catalog: Catalog, base_url: str) -> Json:
     objects = sorted(catalog.objects.values(), key=lambda obj: obj.plural)
     for obj in objects:
         paths.update(_record_paths(obj))
+        if obj.name == "dashboard":
+            answer = _ok({"$ref": "#/components/schemas/DashboardForResponse"}, "201")
+            paths["/dashboards/{id}/duplicate"] = {
+                "post": _operation("duplicateDashboard", obj.plural, answer, ["idPath"])
+            }
         name = _capital(obj.name)
         written = {key: value for one in obj.fields.values() for key, value in _written(one).items()}
         schemas[name] = schemas[f"{name}ForUpdate"] = {"type": "object", "properties": written}
@@ -78,18 +83,18 @@ def core_document(catalog: Catalog, base_url: str) -> Json:
 def metadata_document(base_url: str) -> Json:
     """Write the document of the metadata API; reads only."""
     paths: Json = {"/open-api/metadata": {"get": _operation("GetOpenApiSchema", "General", _ok({"type": "object"}))}}
-    schemas: Json = {}
+    schemas: Json = {"GridPosition": {"type": "object"}}
     for one, many in _METADATA_KINDS:
         name, plural = _capital(one), _capital(many)
         answer = {"$ref": f"#/components/schemas/{name}ForResponse"}
         paths[f"/{many}"] = {
             "get": _operation(None, many, _ok({"type": "array", "items": answer})),
-            "post": _operation(None, many, _ok(answer, "201"), body=name),
+            "post": _operation(f"createOne{name}", many, _ok(answer, "201"), body=name),
         }
         paths[f"/{many}/{{id}}"] = {
-            "delete": _operation(None, many, _ok(answer), ["idPath"]),
+            "delete": _operation(f"deleteOne{name}", many, _ok(answer), ["idPath"]),
             "get": _operation(None, many, _ok(answer), ["idPath"]),
-            "patch": _operation(None, many, _ok(answer), ["idPath"], body=f"{name}ForUpdate"),
+            "patch": _operation(f"updateOne{name}", many, _ok(answer), ["idPath"], body=f"{name}ForUpdate"),
         }
         for suffix in ("", "ForUpdate", "ForResponse"):
             schemas[f"{name}{suffix}"] = {"type": "object"}
