@@ -259,7 +259,8 @@ SAID = [
     ("Invalid value '31/12/1980' for date-time field \"closeDate\". Expected format: 'YYYY'", "1980", "closeDate"),
     ('Value "abc123" is not a valid UUID', "abc123", "is not a valid UUID"),
     ("Expected 1 record to connect to company, but found 0 for name = Doe Dental", "Doe", "found 0 for"),
-    ("Multiple records found with the same unique field values for emails (a@b.c)", "a@b.c", "Multiple records"),
+    ("Multiple records found with the same unique values for emails (emails.primaryEmail: a@b.c).", "a@b.c", "emails"),
+    ("Invalid string value 'ask for field Smith for field x' for email field \"e\"", "Smith", 'for email field "e"'),
     ("Invalid country code USA", "USA", "Invalid country code"),
     ("Token eyJ bearer abc.def.ghi", "abc.def", "Token"),
 ]

@@ -28,15 +28,17 @@ _FINAL_500 = {
 """What Twenty says with a server error although trying again will not help: (code, way out)."""
 
 _VALUES = [
-    re.compile(r"(?is)(?<=invalid )(?P<v>(?:value|\w+ value) .+?)(?= for (?:[\w -]*field|\")|$)"),
-    re.compile(r"(?is)(?<=number is invalid )(?P<v>.+)$"),
-    re.compile(r"(?is)(?<=country code )(?P<v>.+)$"),
-    re.compile(r"(?is)(?<=found 0 for )(?P<v>.+)$"),
-    re.compile(r"(?is)(?<=unique field values for )(?P<v>.+)$"),
-    re.compile(r"(?is)(?<=value )(?P<v>[\"'].+[\"'])(?= is not)"),
-    re.compile(r"(?is)(?<==\()(?P<v>.+?)(?=\))"),
+    re.compile(r"(?is)(?P<kept>invalid (?:\w+ )?value )(?P<value>.+)(?= for (?:[\w -]*field|\")|$)"),
+    re.compile(r"(?is)(?P<kept>phone number is invalid )(?P<value>.+)$"),
+    re.compile(r"(?is)(?P<kept>invalid country code )(?P<value>.+)$"),
+    re.compile(r"(?is)(?P<kept>found \d+ for [^=]*= )(?P<value>.+)$"),
+    re.compile(r"(?is)(?P<kept>\([\w.]+: )(?P<value>[^)]+)"),
+    re.compile(r"(?is)(?P<kept>=\()(?P<value>[^)]+)"),
+    re.compile(r"(?is)(?P<kept>)(?P<value>[\"'].+[\"'])(?= is not a valid)"),
 ]
 """Where the server's messages repeat what was sent. That part is shown as its shape only."""
+
+_LONGEST_MESSAGE = 2_000
 
 
 class Uncorrelated(Exception):
@@ -58,8 +60,9 @@ class Expected:
 
 def own_words(message: str) -> str:
     """Return the destination's message with values masked and secrets taken out; at most 400 characters."""
+    message = message[:_LONGEST_MESSAGE]
     for pattern in _VALUES:
-        message = pattern.sub(lambda m: mask(m.group("v"), "free_text", 40), message)
+        message = pattern.sub(lambda m: m["kept"] + mask(m["value"], "free_text", 40), message)
     return redact(message)[:400]
 
 
