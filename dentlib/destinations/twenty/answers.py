@@ -28,7 +28,7 @@ _FINAL_500 = {
 """What Twenty says with a server error although trying again will not help: (code, way out)."""
 
 _VALUES = [
-    re.compile(r"(?is)(?P<kept>invalid (?:\w+ )?value )(?P<value>.+)(?= for (?:[\w -]*field|\")|$)"),
+    re.compile(r"(?is)(?P<kept>invalid (?:\w+ )?value )(?P<value>.+(?= for (?:[\w -]*field|\"))|.+$)"),
     re.compile(r"(?is)(?P<kept>phone number is invalid )(?P<value>.+)$"),
     re.compile(r"(?is)(?P<kept>invalid country code )(?P<value>.+)$"),
     re.compile(r"(?is)(?P<kept>found \d+ for [^=]*= )(?P<value>.+)$"),
