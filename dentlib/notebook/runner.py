@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -121,17 +122,20 @@ def run_notebook(
     os.close(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     hint = f"the executed copy tells where: {out}"
     try:
-        papermill.execute_notebook(
-            str(source),
-            str(out),
-            given,
-            kernel_name="python3",
-            cwd=str(cwd) if cwd else None,
-            progress_bar=False,
-            coalesce_streams=True,
-            start_timeout=120,
-            execution_timeout=time_limit_s,
-        )
+        with tempfile.TemporaryDirectory(prefix="dentlib-") as private:
+            papermill.execute_notebook(
+                str(source),
+                str(out),
+                given,
+                kernel_name="python3",
+                language="python",
+                cwd=str(cwd) if cwd else None,
+                progress_bar=False,
+                coalesce_streams=True,
+                start_timeout=120,
+                execution_timeout=time_limit_s,
+                config=_kernel_settings(Path(private)),
+            )
     except papermill.PapermillExecutionError as error:
         message = f"{source.stem} stopped in cell {error.exec_count} with {error.ename}"
         raise NotebookFailed(message, hint, error_name=str(error.ename)) from None  # its text may hold values
@@ -143,6 +147,20 @@ def run_notebook(
     nb.metadata.pop("widgets", None)  # not store_widget_state=False: KeyError once an Output widget is used
     nbformat.write(nb, out)
     return out
+
+
+def _kernel_settings(private: Path) -> Any:
+    """Let process and kernel speak through sockets in a private folder: what they say is not readable on the network.
+
+    Where there are no such sockets (Windows) it stays with loopback TCP.
+    """
+    from traitlets.config import Config
+
+    settings = Config()
+    if os.name == "posix":
+        settings.KernelManager.transport = "ipc"
+        settings.KernelManager.connection_file = str(private / "kernel.json")
+    return settings
 
 
 def export_page(executed: Path, html: Path, *, title: str) -> Path:
