@@ -1,4 +1,4 @@
-"""One client's folder: settings, paths, credentials by reference, the lock.
+"""One client's folder: settings, paths, credentials by reference.
 
 Six kinds of things lie in it, with six rules for back-up, sharing and deletion: settings (`engagement.yaml`,
 `mapping/`), raw data (`export/`, read-only), throw-away data (`work.duckdb`), precious data (`ledgers/`), evidence
@@ -7,23 +7,20 @@ Six kinds of things lie in it, with six rules for back-up, sharing and deletion:
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dentlib.errors import GateClosed, Locked, UsageError
+from dentlib.errors import GateClosed, UsageError
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 KEY_REFERENCE = re.compile(r"^(env|keyring):[A-Za-z0-9_./-]+$")
@@ -47,6 +44,7 @@ class DestinationSettings(BaseModel):
     url: str | None = None
     api_key: str | None = Field(default=None, description="env:NAME or keyring:SERVICE, never the key itself")
     calls_per_minute: int | None = Field(default=None, ge=1, le=100_000)
+    sandbox_limits: Literal["default", "off"] = "default"
 
     @field_validator("api_key")
     @classmethod
@@ -210,6 +208,11 @@ class Engagement:
         return self.folder("mapping") / "map.yaml"
 
     @property
+    def approvals_file(self) -> Path:
+        """Return the list of approvals."""
+        return self.folder("mapping") / "approvals.yaml"
+
+    @property
     def reports(self) -> Path:
         """Return the folder of the pages that the client receives."""
         return self.folder("reports")
@@ -257,27 +260,3 @@ class Engagement:
         if not secret:
             raise UsageError(f"the keyring holds no key for {where}", f"keyring set {where} {self.name}")
         return SecretStr(str(secret))
-
-    # ---- one at a time
-
-    @contextmanager
-    def lock(self, purpose: str, now: datetime) -> Iterator[None]:
-        """Hold the engagement for one writer on this machine; raises Locked naming the holder."""
-        file = self.root / ".lock"
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                holder = os.read(handle, 4096)
-                told = orjson.loads(holder) if holder else {}
-                raise Locked(
-                    f"'{self.name}' is being worked on: {told.get('purpose', 'unknown')}, process "
-                    f"{told.get('pid', '?')}, since {told.get('since', '?')}",
-                    "wait until it has ended, or end that process; nothing was changed",
-                ) from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, orjson.dumps({"purpose": purpose, "pid": os.getpid(), "since": now.isoformat()}), 0)
-            yield
-        finally:
-            os.close(handle)

@@ -286,6 +286,14 @@ class Capabilities:
     link_prefix: str  # "target" where links are targetPersonId, "" where personId
 
 
+class CallStats(Protocol):
+    """What a connection has done so far. `calls` are requests that count against the rate."""
+
+    calls: int
+    refused_for_rate: int
+    retries: int
+
+
 @dataclass(frozen=True, slots=True)
 class Switch:
     """Something of the destination that reacts to a load and can be switched off, e.g. an automated trigger."""
@@ -316,6 +324,9 @@ class Destination(Protocol):
 
     @property
     def capabilities(self) -> Capabilities: ...
+
+    @property
+    def stats(self) -> CallStats: ...
 
     def workspace(self) -> Workspace: ...
 

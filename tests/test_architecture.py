@@ -11,10 +11,11 @@ import dentlib
 
 PACKAGE = Path(dentlib.__file__).parent
 BASE = ("errors", "assets", "clock", "model", "facts", "privacy")
-GROUND = ("workdb", "checks", "engagement", "approvals", "vocabulary", "pairs")
+GROUND = ("workdb", "yamltext", "gx_duckdb", "checks", "engagement", "approvals", "vocabulary", "pairs")
 STAGE_PACKAGES = ("documents", "loading", "destinations", "mapping", "audit", "extraction")
 APART = ("sandbox", "samples")
-FACE = ("notebook", "demo", "__main__")
+MAIN_LINE = ("desk", "results", "assembly", "stages")
+FACE = ("notebook", "demo", "terminal", "__main__")
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": {"model"},  # for its annotations only
@@ -26,10 +27,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{name: {*BASE, *GROUND} - {name} for name in GROUND},
     **{name: {*BASE, *GROUND} for name in STAGE_PACKAGES},
     **{name: {"model", "clock", "errors", "assets"} for name in APART},
-    "stages": {*BASE, *GROUND, *STAGE_PACKAGES, *APART, "notebook"},
+    **{name: {*BASE, *GROUND, *STAGE_PACKAGES, *MAIN_LINE} - {name} for name in MAIN_LINE},
     "notebook": {*BASE, *GROUND, "documents", "stages"},
-    "demo": {*BASE, *GROUND, "stages", "notebook", "samples"},
-    "__main__": {*BASE, *GROUND, *APART, "stages", "notebook", "demo", "documents"},
+    "demo": {*BASE, *GROUND, "stages", "samples"},
+    "terminal": {*BASE, *GROUND, "stages", "results", "notebook", "demo", "samples"},
+    "__main__": {*BASE, *GROUND, *APART, "stages", "terminal"},
 }
 SOCKET_MODULES = {"socket", "httpx", "aiohttp", "urllib", "http", "requests", "sqlalchemy"}
 MAY_OPEN_SOCKETS = {"destinations", "sandbox", "checks"}  # checks: SQLAlchemy over the open DuckDB connection

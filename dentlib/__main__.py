@@ -1,0 +1,262 @@
+"""The command line: parse, call a stage, show progress, set the exit code: 0 done, 1 a person must decide, 2 failed.
+
+Stages that have a notebook run it through papermill, in process, and leave the executed copy as evidence.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dentlib import stages, terminal
+from dentlib.errors import DentlibError
+from dentlib.privacy import redact
+
+app = typer.Typer(
+    name="dentlib",
+    help="Move a dental practice's data into a CRM, prove that all of it arrived, and take it back if need be.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+sandbox_app = typer.Typer(no_args_is_help=True, help="A CRM on this machine, true to recorded answers of the real one.")
+samples_app = typer.Typer(no_args_is_help=True, help="Write a believable, troublesome export of an invented practice.")
+app.add_typer(sandbox_app, name="sandbox")
+app.add_typer(samples_app, name="samples")
+
+Name = Annotated[str, typer.Argument(help="the engagement, e.g. brightsmile")]
+AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+
+
+@app.command(epilog="Example: dentlib new brightsmile --source dent-o-soft --destination twenty --export ./client.zip")
+def new(
+    name: Name,
+    source: Annotated[str, typer.Option(help="the practice system, e.g. dent-o-soft, or other")],
+    destination: Annotated[str, typer.Option(help="the CRM, e.g. twenty")],
+    export: Annotated[Path, typer.Option(help="the client's folder, zip archive or file")],
+    client: Annotated[str | None, typer.Option(help="the practice's name, as the pages show it")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="e.g. America/Los_Angeles")] = None,
+    currency: Annotated[str | None, typer.Option(help="e.g. USD")] = None,
+    phone_country: Annotated[str | None, typer.Option(help="two letters, e.g. US")] = None,
+    languages: Annotated[str | None, typer.Option(help="comma-separated, e.g. en,nl")] = None,
+    fallback_owner: Annotated[str | None, typer.Option(help="e-mail of the member who gets unmatched records")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open an engagement: take the client's export into custody. Writes nothing to any CRM."""
+    settings: dict[str, Any] = {
+        "client": client,
+        "time_zone": time_zone,
+        "currency": currency,
+        "phone_country": phone_country,
+        "languages": languages.split(",") if languages else None,
+        "fallback_owner": fallback_owner,
+    }
+    with terminal.progress(as_json) as progress:
+        told = stages.new(
+            name,
+            source=source,
+            destination=destination,
+            export=export,
+            settings={k: v for k, v in settings.items() if v is not None},
+            progress=progress,
+        )
+    terminal.show_new(told, as_json)
+
+
+@app.command(epilog="Example: dentlib configure brightsmile --url https://crm.example.com --api-key env:TWENTY_KEY")
+def configure(
+    name: Name,
+    url: Annotated[str | None, typer.Option(help="the CRM's address; 'sandbox' goes back to the built-in one")] = None,
+    api_key: Annotated[str | None, typer.Option(help="where the key is: env:NAME or keyring:SERVICE")] = None,
+    calls_per_minute: Annotated[int | None, typer.Option(help="what the plan allows")] = None,
+    client: Annotated[str | None, typer.Option()] = None,
+    time_zone: Annotated[str | None, typer.Option()] = None,
+    currency: Annotated[str | None, typer.Option()] = None,
+    phone_country: Annotated[str | None, typer.Option()] = None,
+    languages: Annotated[str | None, typer.Option()] = None,
+    fallback_owner: Annotated[str | None, typer.Option()] = None,
+    sample_rows: Annotated[int | None, typer.Option(help="records in the sample")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change settings; without options, show them. Keys are only ever referred to."""
+    changes: dict[str, Any] = {
+        "destination.api_key": api_key,
+        "destination.calls_per_minute": calls_per_minute,
+        "client": client,
+        "time_zone": time_zone,
+        "currency": currency,
+        "phone_country": phone_country,
+        "languages": languages.split(",") if languages else None,
+        "fallback_owner": fallback_owner,
+        "sample_rows": sample_rows,
+    }
+    changes = {k: v for k, v in changes.items() if v is not None}
+    if url is not None:
+        changes["destination.url"] = None if url == "sandbox" else url
+    terminal.show_settings(stages.configure(name, changes), as_json)
+
+
+@app.command(epilog="Example: dentlib audit brightsmile")
+def audit(name: Name, as_json: AsJson = False) -> None:
+    """Say what the export is: files, tables, columns, keys, relationships, findings. Reads only."""
+    terminal.run_stage("audit", name, {}, as_json)
+
+
+@app.command(epilog="Example: dentlib review brightsmile")
+def review(name: Name, as_json: AsJson = False) -> None:
+    """Propose the map, check it against the destination, show schema plan and owners. Writes nothing to the CRM."""
+    terminal.run_stage("review", name, {}, as_json)
+
+
+@app.command(epilog='Example: dentlib approve brightsmile map --by "A. Analyst"')
+def approve(
+    name: Name,
+    what: Annotated[str, typer.Argument(help="map or sample")],
+    by: Annotated[str, typer.Option(help="who approves")],
+    as_json: AsJson = False,
+) -> None:
+    """Approve the map or the sample, as it stands now. Void as soon as it changes."""
+    terminal.show_approval(stages.approve(name, what, by=by), as_json)
+
+
+@app.command(epilog="Example: dentlib prepare brightsmile")
+def prepare(name: Name, as_json: AsJson = False) -> None:
+    """Turn the export into records as they will be sent, each row with its outcome. Writes nothing to the CRM."""
+    with terminal.progress(as_json) as progress:
+        told = stages.prepare(name, progress=progress)
+    terminal.show_prepared(told, as_json)
+
+
+@app.command(epilog="Example: dentlib sample brightsmile --size 200 --reveal")
+def sample(
+    name: Name,
+    size: Annotated[int | None, typer.Option(help="records; by default the engagement's sample_rows")] = None,
+    reveal: Annotated[bool, typer.Option("--reveal", help="also write the practice's own copy, not masked")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a sample to the CRM and show source, intended and stored value of every field. Wants an approved map."""
+    terminal.run_stage("sample", name, {"size": size or 0, "reveal": reveal}, as_json)
+
+
+@app.command(epilog="Example: dentlib run brightsmile")
+def run(name: Name, as_json: AsJson = False) -> None:
+    """Move everything, then reconcile. Wants an approved sample. Goes on where a stopped run ended."""
+    terminal.run_stage("run", name, {}, as_json)
+
+
+@app.command(epilog="Example: dentlib delta brightsmile --export ./from-client-friday.zip")
+def delta(
+    name: Name,
+    export: Annotated[
+        Path | None, typer.Option(help="the later export; without it the last one is compared again")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring over what was created or changed since; list what was deleted."""
+    terminal.run_stage("delta", name, {"export": str(export.absolute()) if export else ""}, as_json)
+
+
+@app.command(epilog="Example: dentlib reconcile brightsmile")
+def reconcile(name: Name, as_json: AsJson = False) -> None:
+    """Read everything back and judge it: counts, money, links, fields. Writes nothing to the CRM."""
+    with terminal.progress(as_json) as progress:
+        result = stages.reconcile(name, progress=progress)
+    terminal.show_result(result.as_data(), as_json)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command(epilog="Example: dentlib rollback brightsmile --yes --workspace 'Bright Smile'")
+def rollback(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="do it; without, only what would be done is shown")] = False,
+    workspace: Annotated[str, typer.Option(help="the workspace's name, wanted where a URL is configured")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Put the CRM back as it was before the first write of this engagement, and prove it."""
+    terminal.run_stage("rollback", name, {"yes": yes, "workspace": workspace}, as_json)
+
+
+@app.command(epilog="Example: dentlib status brightsmile --json")
+def status(name: Name, as_json: AsJson = False) -> None:
+    """Say where an engagement stands and what comes next. Reads only."""
+    terminal.show_status(stages.status(name), as_json)
+
+
+@app.command()
+def demo(
+    patients: Annotated[int, typer.Option(help="size of the sample practice")] = 500,
+    seed: Annotated[int, typer.Option()] = 7,
+) -> None:
+    """Move a sample practice into the built-in sandbox, end to end. A second call adopts what is there."""
+    raise typer.Exit(terminal.run_demo(patients, seed))
+
+
+@samples_app.command(
+    "dent-o-soft", epilog="Example: dentlib samples dent-o-soft --patients 500 --seed 7 --out ./export"
+)
+def samples_dent_o_soft(
+    out: Annotated[Path, typer.Option(help="a new or empty folder")],
+    patients: Annotated[int, typer.Option(min=1)] = 500,
+    seed: Annotated[int, typer.Option()] = 7,
+    round_number: Annotated[
+        int, typer.Option("--round", min=1, max=2, help="2: a later export of the same practice")
+    ] = 1,
+    only: Annotated[str, typer.Option(help="comma-separated tables, e.g. Patients,Appointments")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write an export as an on-premises Dent-O-Soft practice would hand it over, with KNOWN-TROUBLE.md beside it."""
+    terminal.write_samples("dent-o-soft", out, patients, seed, round_number, only, as_json)
+
+
+@sandbox_app.command("twenty", epilog="Example: dentlib sandbox twenty --port 3001 --state ./twenty.sqlite")
+def sandbox_twenty(
+    port: Annotated[int, typer.Option(help="0: any free one")] = 3001,
+    limits: Annotated[str, typer.Option(help="default (100 calls a minute) or off")] = "default",
+    state: Annotated[
+        Path | None, typer.Option(help="SQLite file that keeps the workspace; none: gone at the end")
+    ] = None,
+    members: Annotated[Path | None, typer.Option(help="JSON list of the workspace's members")] = None,
+    die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a Twenty 2.21 on loopback, true to recorded answers. Its key is printed once, or given in the environment."""
+    from dentlib.sandbox.twenty.server import serve
+
+    serve(port=port, limits=limits, state=state, members=members, die_with_parent=die_with_parent, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command line; every expected error is one message and an exit code."""
+    try:
+        returned = app(standalone_mode=False)
+        code = returned if isinstance(returned, int) else 0
+    except DentlibError as error:
+        terminal.tell(redact(str(error)))
+        code = error.exit_code
+    except typer.Exit as end:
+        code = end.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        terminal.tell("stopped; the same command goes on where it stopped")
+        code = 130
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
+            terminal.tell(f"{error.format_message()}\n  way out: dentlib {' '.join(sys.argv[1:2])} --help")
+            code = 2
+        elif os.environ.get("DENTLIB_TRACEBACK"):
+            raise
+        else:
+            terminal.tell(
+                f"unexpected {type(error).__name__} inside dentlib\n"
+                "  way out: set DENTLIB_TRACEBACK=1, run it again and report what it shows (it may quote data)"
+            )
+            code = 2
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,389 @@
+"""What stages put together out of several rooms: the audit's note, the map with its plan, prepared records, facts.
+
+Split from `stages.py` so that the main flow stays one short page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dentlib import approvals, loading, mapping
+from dentlib.audit import audit, require_known_tables
+from dentlib.checks import run_suite
+from dentlib.desk import Desk
+from dentlib.errors import ExportError, GateClosed, UsageError
+from dentlib.extraction import read_manifest, take_in, verify_custody
+from dentlib.facts import AuditFacts, CheckFacts, Forecast, MappingFacts, RunFacts, SampleFacts
+from dentlib.loading import Deletion, LoadResult, ProbeFacts
+from dentlib.loading.history import RunRecord
+from dentlib.loading.outcomes import outcomes_of
+from dentlib.loading.reconcile import reconcile
+from dentlib.loading.sample_diff import compare_sample
+from dentlib.mapping import Map, PreparedFacts
+from dentlib.model import DestinationSchema, LoadStep, Problem, SchemaPlan, Severity, content_hash
+from dentlib.pairs import load_pair
+from dentlib.vocabulary import load_vocabulary
+from dentlib.workdb import quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """The effective map beside the destination as it is now."""
+
+    map: Map
+    schema: DestinationSchema
+    plan: SchemaPlan
+    problems: tuple[Problem, ...]
+    hashes: Mapping[str, str]
+
+    @property
+    def blocking(self) -> tuple[str, ...]:
+        """Say what keeps this map from being approved."""
+        wrong = [f"{p.where}: {p.message}" for p in self.problems if p.severity is Severity.ERROR]
+        return (*wrong, *(f"{i.object}.{i.field or '(object)'}: {i.reason}" for i in self.plan.conflicts))
+
+
+# ---- export and audit ----------------------------------------------------------------------------------------------
+
+
+def rebuild_where_lost(desk: Desk) -> None:
+    """Make the work store anew from the newest export in custody, where it was thrown away."""
+    rounds = desk.engagement.rounds()
+    if not desk.engagement.work_db.is_file() and rounds:
+        folder = desk.engagement.root / "export" / rounds[-1]
+        take_in(
+            folder,
+            folder,
+            desk.engagement.work_db,
+            round=rounds[-1],
+            source_label=desk.settings.source,
+            clock=desk.clock,
+            progress=desk.progress,
+        )
+
+
+def audited(desk: Desk) -> AuditFacts:
+    """Audit the newest round, refuse files changed since intake, and note the export's structure."""
+    rebuild_where_lost(desk)
+    rounds = desk.engagement.rounds()
+    if not rounds:
+        raise UsageError(f"'{desk.name}' has no export", f"dentlib delta {desk.name} --export ./from-client.zip")
+    folder = desk.engagement.root / "export" / rounds[-1]
+    changed = verify_custody(folder)
+    if changed:
+        raise ExportError(
+            f"{len(changed)} file(s) of round {rounds[-1]} changed since intake, first {changed[0].where}",
+            "put the original back: what was received is evidence",
+        )
+    facts = audit(
+        desk.con,
+        read_manifest(folder),
+        load_vocabulary(desk.settings.source),
+        engagement=desk.name,
+        client=desk.settings.client,
+        clock=desk.clock,
+    )
+    require_known_tables(facts)
+    _note(desk, "structure", {"round": rounds[-1], "hash": facts.structure_hash})
+    return facts
+
+
+def structure_hash(desk: Desk) -> str:
+    """Return the structure hash of the newest round; audits it where that was not done yet."""
+    rebuild_where_lost(desk)
+    noted = _read_note(desk, "structure")
+    rounds = desk.engagement.rounds()
+    if noted and rounds and noted["round"] == rounds[-1]:
+        return str(noted["hash"])
+    return audited(desk).structure_hash
+
+
+def _note(desk: Desk, name: str, value: Any) -> None:
+    desk.con.execute("CREATE SCHEMA IF NOT EXISTS meta")
+    desk.con.execute("CREATE TABLE IF NOT EXISTS meta.notes (name VARCHAR PRIMARY KEY, value VARCHAR)")
+    desk.con.execute("INSERT OR REPLACE INTO meta.notes VALUES (?, ?)", [name, orjson.dumps(value).decode()])
+
+
+def _read_note(desk: Desk, name: str) -> Any:
+    desk.con.execute("CREATE TABLE IF NOT EXISTS meta.notes (name VARCHAR PRIMARY KEY, value VARCHAR)")
+    row = desk.con.execute("SELECT value FROM meta.notes WHERE name = ?", [name]).fetchone()
+    return orjson.loads(row[0]) if row else None
+
+
+# ---- the map -------------------------------------------------------------------------------------------------------
+
+
+def proposed(desk: Desk) -> None:
+    """Propose the map from the export; a map that is there keeps every decision made in it."""
+    pair = load_pair(desk.settings.source, desk.settings.destination.product)
+    proposals = mapping.propose(desk.con, load_vocabulary(desk.settings.source), pair)
+    mapping.write_proposals(proposals, desk.engagement.map_file.parent)
+
+
+def mapped(desk: Desk) -> Mapped:
+    """Read the effective map and hold it against the destination's live schema. Reads only."""
+    structure = structure_hash(desk)
+    if not desk.engagement.map_file.is_file():
+        raise GateClosed(f"'{desk.name}' has no map yet", f"dentlib review {desk.name}")
+    pair = load_pair(desk.settings.source, desk.settings.destination.product)
+    chosen = mapping.load_map(pair, desk.engagement.map_file)
+    schema = desk.destination.describe()
+    plan = desk.destination.plan(mapping.wanted_schema(chosen, desk.con))
+    return Mapped(
+        map=chosen,
+        schema=schema,
+        plan=plan,
+        problems=tuple(mapping.check(chosen, desk.con, schema)),
+        hashes={
+            "map": chosen.hash(),
+            "structure": structure,
+            "plan": plan.hash(),
+            "destination": approvals.destination_base_hash(schema, plan),
+        },
+    )
+
+
+def approved(desk: Desk, what: str) -> Mapped:
+    """Return the map if the gate `what` (map, or sample, which includes it) is open; raises GateClosed otherwise."""
+    now = mapped(desk)
+    file = desk.engagement.approvals_file
+    approvals.require(file, "map", now.hashes, desk.name)
+    if what == "sample":
+        approvals.require(file, "sample", {**now.hashes, "sample": sample_hash(desk)}, desk.name)
+    if now.plan.conflicts:
+        conflict = now.plan.conflicts[0]
+        raise GateClosed(
+            f"{conflict.object}.{conflict.field}: {conflict.reason}",
+            f"rename or remove it in the CRM, or choose another name in the map; then dentlib review {desk.name}",
+        )
+    return now
+
+
+def sample_file(desk: Desk) -> Path:
+    """Return where the last sample's hash lies, beside the approvals that refer to it."""
+    return desk.engagement.map_file.with_name("sample.json")
+
+
+def sample_hash(desk: Desk) -> str:
+    """Return the hash of the last sample's result (empty: there was none)."""
+    file = sample_file(desk)
+    return str(orjson.loads(file.read_bytes())["data_hash"]) if file.is_file() else ""
+
+
+def mapping_facts(desk: Desk, now: Mapped) -> MappingFacts:
+    """Tell the map as a person reads it, with owners, scope and consent as they would be now."""
+    return mapping.mapping_facts(
+        desk.con,
+        now.map,
+        engagement=desk.name,
+        client=desk.settings.client,
+        problems=now.problems,
+        schema=now.plan.items,
+    )
+
+
+# ---- records -------------------------------------------------------------------------------------------------------
+
+
+def prepared_records(desk: Desk, now: Mapped) -> PreparedFacts:
+    """Turn the export into records as they will be sent. Writes the work store only."""
+    settings = desk.settings
+    rounds = desk.engagement.rounds()
+    today = desk.clock.now().astimezone(settings.zone).date()
+    context = mapping.PrepareContext(
+        engagement=desk.name,
+        run_date=date.fromisoformat(settings.past_before) if settings.past_before else today,
+        time_zone=settings.time_zone or "UTC",
+        currency=settings.currency or "",
+        phone_country=settings.phone_country or "",
+        members=tuple(desk.destination.members()),
+        fallback_owner_email=settings.fallback_owner or "",
+        documents_dir=desk.engagement.root / "export" / rounds[-1],
+        max_upload_mb=settings.max_upload_mb,
+        existing_emails=_foreign_emails(desk, now),
+    )
+    return mapping.prepare(desk.con, now.map, context, progress=desk.progress)
+
+
+def _foreign_emails(desk: Desk, now: Mapped) -> frozenset[str]:
+    """Return the e-mails of people who were in the workspace before us: a unique address of theirs can't be ours."""
+    if "person" not in now.schema.objects:
+        return frozenset()
+    ours = {row[0] for row in desk.ledger.rows("SELECT record_id FROM current WHERE state = 'live'")}
+    people = desk.destination.scan("person")
+    return frozenset(
+        email.lower() for p in people if p["id"] not in ours and (email := (p.get("emails") or {}).get("primaryEmail"))
+    )
+
+
+def judged(desk: Desk, now: Mapped, prepared: PreparedFacts) -> list[CheckFacts]:
+    """Judge the export and the prepared records by their suites."""
+    return [
+        *run_suite(desk.con, "extract"),
+        *run_suite(desk.con, "prepared", mapping.check_rows(desk.con, now.map, prepared.steps)),
+    ]
+
+
+def checked(desk: Desk, now: Mapped, prepared: PreparedFacts) -> list[CheckFacts]:
+    """Judge export and prepared records; raises GateClosed where a check fails or could not be made."""
+    checks = judged(desk, now, prepared)
+    failed = [c for c in checks if not c.success]
+    if failed:
+        first = failed[0]
+        raise GateClosed(
+            f"{len(failed)} of {len(checks)} checks before the load failed: {first.description} "
+            f"({first.numerator:,} of {first.denominator:,}) {first.detail}",
+            f"mend the map or the export, then dentlib review {desk.name}; nothing was written",
+        )
+    return checks
+
+
+def set_up(desk: Desk, now: Mapped, steps: Sequence[LoadStep]) -> ProbeFacts:
+    """Apply the schema plan through the ledger and prove it with one record of each object, removed again."""
+    loading.apply_schema(desk.ledger, desk.destination, now.plan, clock=desk.clock, progress=desk.progress)
+    probed = loading.probe(desk.ledger, desk.destination, desk.con, steps, clock=desk.clock)
+    if not probed.passed:
+        words = [f"{f.object}.{f.field}: {f.reason}" for f in probed.fields if not f.same]
+        words += [f"{step}: {code}: {said}" for step, code, said in probed.refused]
+        raise GateClosed(
+            f"the destination does not keep what is sent: {'; '.join(words[:5])}",
+            f"look at these fields in the CRM, or leave them out in the map; then dentlib review {desk.name}",
+        )
+    return probed
+
+
+def load_all(desk: Desk, prepared: PreparedFacts, kind: Any, *, only_sample: bool = False) -> LoadResult:
+    """Load through the ledger, going on with a run of this kind that never ended."""
+    unfinished = loading.open_run(desk.ledger, kind)
+    run_id = unfinished.run_id if unfinished else f"{kind}-{desk.clock.now():%Y%m%dT%H%M%S%f}"
+    return loading.load(
+        desk.ledger,
+        desk.destination,
+        desk.con,
+        prepared.steps,
+        run_id=run_id,
+        kind=kind,
+        only_sample=only_sample,
+        clock=desk.clock,
+        progress=desk.progress,
+    )
+
+
+def forecast(desk: Desk, steps: Sequence[LoadStep]) -> Forecast:
+    """Say how many calls a load of everything needs, and how many minutes at the rate allowed."""
+    capabilities = desk.destination.capabilities
+    records = calls = 0
+    for step in steps:
+        row = desk.con.execute(f"SELECT count(*) FROM prepared.{quoted(step.table)}").fetchone()
+        rows = row[0] if row else 0
+        records += rows
+        calls += math.ceil(rows / capabilities.batch_rows)
+    rate = capabilities.calls_per_minute
+    return Forecast(records, calls, round(calls / rate, 1) if rate else 0.0, rate)
+
+
+def reconciled(desk: Desk, prepared: PreparedFacts, run_id: str) -> list[CheckFacts]:
+    """Read everything back and judge it by the suites."""
+    reconcile(
+        desk.con,
+        desk.ledger,
+        desk.destination,
+        prepared.steps,
+        run_id=run_id,
+        progress=desk.progress,
+    )
+    return [*run_suite(desk.con, "reconciliation"), *run_suite(desk.con, "lookups")]
+
+
+# ---- facts ---------------------------------------------------------------------------------------------------------
+
+
+def sample_facts(desk: Desk, now: Mapped, prepared: PreparedFacts, loaded: LoadResult) -> SampleFacts:
+    """Read the sample back and put source, intended and stored side by side."""
+    schema = desk.destination.describe()
+    diff = []
+    for step in prepared.steps:
+        rows = desk.con.execute(
+            f"SELECT source_key, record_id, payload FROM prepared.{quoted(step.table)} WHERE in_sample ORDER BY ordinal"
+        ).fetchall()
+        intended = {r[1]: orjson.loads(r[2]) for r in rows}
+        stored = desk.destination.read(step.object_name, list(intended))
+        types = loading.field_types(schema.objects[step.object_name])
+        explained = mapping.explain(desk.con, now.map, step.name, [r[0] for r in rows])
+        diff += compare_sample(explained, intended, stored, types)
+    codes = desk.con.execute("SELECT count(*) FROM prepared.problems WHERE code LIKE 'parent%'").fetchone()
+    owners = desk.con.execute("SELECT count(*) FROM prepared.owners WHERE how <> 'matched' AND records > 0").fetchone()
+    return SampleFacts(
+        engagement=desk.name,
+        client=desk.settings.client,
+        steps=loaded.steps,
+        diff=tuple(diff),
+        fields_compared=len(diff),
+        fields_different=sum(not d.same for d in diff),
+        unmatched_owners=owners[0] if owners else 0,
+        failed_lookups=codes[0] if codes else 0,
+        problems=prepared.problems,
+        data_hash=content_hash([[d.step, d.source_key, d.field, d.intended, d.same] for d in diff]),
+    )
+
+
+def run_facts(
+    desk: Desk, prepared: PreparedFacts, loaded: LoadResult, checks: Sequence[CheckFacts], expected: Forecast
+) -> RunFacts:
+    """Tell a run or delta: outcomes, reasons, verdicts, forecast against fact."""
+    return RunFacts(
+        engagement=desk.name,
+        client=desk.settings.client,
+        run_id=loaded.run_id,
+        kind=loaded.kind,
+        started_at=loaded.started_at,
+        ended_at=loaded.ended_at,
+        steps=loaded.steps,
+        reasons=loaded.reasons,
+        checks=tuple(checks),
+        forecast=expected,
+        calls=loaded.calls,
+        refused_for_rate=desk.destination.stats.refused_for_rate,
+        retries=loaded.retries,
+        switched_off=loaded.switched_off,
+        ledger_head=loaded.ledger_head,
+        tables=prepared.tables,
+    )
+
+
+def reconciled_facts(desk: Desk, prepared: PreparedFacts, last: RunRecord, checks: Sequence[CheckFacts]) -> RunFacts:
+    """Tell the last run again, with new verdicts; outcomes are those that the ledger holds."""
+    steps, reasons = outcomes_of(desk.ledger, last.run_id)
+    return RunFacts(
+        engagement=desk.name,
+        client=desk.settings.client,
+        run_id=last.run_id,
+        kind=last.kind,
+        started_at=datetime.fromisoformat(last.started_at),
+        ended_at=desk.clock.now(),
+        steps=steps,
+        reasons=reasons,
+        checks=tuple(checks),
+        forecast=forecast(desk, prepared.steps),
+        calls=0,
+        refused_for_rate=desk.destination.stats.refused_for_rate,
+        retries=desk.destination.stats.retries,
+        switched_off=(),
+        ledger_head=desk.ledger.head,
+        tables=prepared.tables,
+    )
+
+
+def listed(deletions: Sequence[Deletion]) -> list[dict[str, str]]:
+    """Return the deletions for review: step, object, record id, why, decision (no source key: it may identify)."""
+    return [
+        {"step": d.step, "object": d.object, "record_id": d.record_id, "why": d.why, "decision": d.decision}
+        for d in deletions
+    ]

@@ -1,0 +1,134 @@
+"""What a stage gives back, and the evidence it leaves: `result.json` in its run folder, pages in `reports/`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import orjson
+
+from dentlib import documents
+from dentlib.clock import Clock
+from dentlib.documents import Facts
+from dentlib.engagement import Engagement
+from dentlib.errors import DentlibError
+from dentlib.privacy import redact
+
+RUN_FOLDER = "DENTLIB_RUN_DIR"
+"""Environment variable by which the command line tells a notebook's kernel where its evidence goes."""
+
+F = TypeVar("F", bound=Facts)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult(Generic[F]):
+    """The outcome of a stage: facts, pages, what a person must decide, exit code (0 done, 1 a person must decide)."""
+
+    stage: str
+    engagement: str
+    facts: F
+    pages: tuple[Path, ...]
+    decisions: tuple[str, ...]
+    exit_code: int
+    folder: Path
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def page(self) -> Path | None:
+        """Return the page that tells this stage."""
+        return self.pages[0] if self.pages else None
+
+    def section(self, name: str, rows: int = 12) -> documents.Section:
+        """Return one section of the facts for display in a notebook."""
+        return documents.section(self.facts, name, rows=rows)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the machine-readable form: masked facts, pages, decisions, exit code."""
+        return {
+            "stage": self.stage,
+            "engagement": self.engagement,
+            "exit_code": self.exit_code,
+            "decisions": list(self.decisions),
+            "pages": [str(p) for p in self.pages],
+            **self.notes,
+            "facts": documents.as_data(self.facts),
+        }
+
+    def save(self) -> Path:
+        """Write `result.json` into the run folder; idempotent. Tests and later stages read it, never the HTML."""
+        return write_private(self.folder / "result.json", self.as_data())
+
+    def _repr_html_(self) -> str:
+        return documents.summary(self.facts)._repr_html_()
+
+
+def write_private(path: Path, data: Any) -> Path:
+    """Write JSON (0600), whole and at once."""
+    part = path.with_suffix(".part")
+    part.touch(mode=0o600)
+    part.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str))
+    part.replace(path)
+    return path
+
+
+def run_folder(engagement: Engagement, stage: str, clock: Clock) -> Path:
+    """Return the folder that the command line chose for this stage's evidence, else a new one."""
+    given = os.environ.get(RUN_FOLDER)
+    return Path(given) if given else engagement.new_run_folder(clock.now(), stage)
+
+
+def finish(
+    engagement: Engagement,
+    stage: str,
+    facts: F,
+    kinds: Sequence[str],
+    *,
+    clock: Clock,
+    decisions: Sequence[str] = (),
+    exit_code: int = 0,
+    reveal: bool = False,
+    notes: Mapping[str, Any] | None = None,
+) -> StageResult[F]:
+    """Write the pages and `result.json` of a stage, and return its result."""
+    now = clock.now().astimezone(engagement.settings.zone)
+    asked = tuple(dict.fromkeys([*documents.decisions(facts), *decisions]))
+    pages = [documents.write_page(k, facts, engagement.reports, generated_at=now, decisions=asked) for k in kinds]
+    if reveal:
+        pages += [documents.write_page(k, facts, engagement.reports, reveal=True, generated_at=now) for k in kinds]
+    documents.write_index(engagement.reports, engagement.name, engagement.settings.client, generated_at=now)
+    result = StageResult(
+        stage, engagement.name, facts, tuple(pages), asked, exit_code, run_folder(engagement, stage, clock), notes or {}
+    )
+    result.save()
+    return result
+
+
+def tells_its_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """Leave `error.json` in the run folder when a stage can't go on, so that the command line can say it in one line.
+
+    The error goes on as it is: a notebook shows it, a library caller catches it.
+    """
+
+    @wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except DentlibError as error:
+            folder = os.environ.get(RUN_FOLDER)
+            if folder:
+                data = {
+                    "error": type(error).__name__,
+                    "message": redact(error.message),
+                    "hint": error.hint,
+                    "exit_code": error.exit_code,
+                }
+                write_private(Path(folder) / "error.json", data)
+            raise
+
+    return told

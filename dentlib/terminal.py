@@ -1,0 +1,242 @@
+"""What the command line prints: progress, results, messages. Numbers only; never a patient's value."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from dentlib import demo, samples
+from dentlib.clock import SystemClock
+from dentlib.engagement import Engagement, home
+from dentlib.errors import DentlibError, UsageError
+from dentlib.model import Progress, Silence
+from dentlib.notebook.progress import TerminalProgress, following
+from dentlib.notebook.runner import NotebookFailed, run_notebook
+from dentlib.results import RUN_FOLDER
+
+NOTEBOOKS = {
+    "audit": "01_audit",
+    "review": "02_mapping_review",
+    "sample": "03_sample_diff",
+    "run": "04_full_run",
+    "delta": "05_delta",
+    "rollback": "06_rollback",
+}
+OUTCOMES = ("read", "created", "updated", "unchanged", "merged", "rejected", "excluded", "failed")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class StageFailed(DentlibError):
+    """A stage inside a notebook could not go on; carries its message, way out and exit code."""
+
+    def __init__(self, message: str, hint: str, exit_code: int) -> None:
+        super().__init__(message, hint)
+        self.exit_code = exit_code
+
+
+def tell(message: str) -> None:
+    """Print one message for a person, on standard error."""
+    err.print(message, markup=False)
+
+
+def print_json(data: Any) -> None:
+    """Print JSON on standard output."""
+    sys.stdout.write(
+        orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str).decode() + "\n"
+    )
+
+
+@contextmanager
+def progress(as_json: bool) -> Iterator[Progress]:
+    """Show progress on standard error, or nothing where a machine reads."""
+    if as_json or not err.is_terminal:
+        yield Silence()
+        return
+    with TerminalProgress(err) as shown:
+        yield shown
+
+
+def run_stage(stage: str, name: str, parameters: Mapping[str, Any], as_json: bool) -> None:
+    """Run a stage's notebook, show what came of it, and leave with its exit code."""
+    data = run_notebook_stage(stage, name, parameters, quiet=as_json)
+    show_result(data, as_json)
+    if data["exit_code"]:
+        raise StageFailed(
+            f"{stage}: a person must decide before the next stage", "; ".join(data["decisions"]) or "see the page", 1
+        )
+
+
+def run_notebook_stage(stage: str, name: str, parameters: Mapping[str, Any], *, quiet: bool) -> dict[str, Any]:
+    """Execute a stage's notebook in a kernel of its own and return its `result.json`.
+
+    The kernel writes evidence and progress into a new run folder. Raises StageFailed with the stage's own message.
+    """
+    engagement = Engagement.open(name)
+    folder = engagement.new_run_folder(SystemClock().now(), stage)
+    before = os.environ.get(RUN_FOLDER)
+    os.environ[RUN_FOLDER] = str(folder)
+    os.environ["DENTLIB_HOME"] = str(home())
+    try:
+        with progress(quiet) as shown, following(folder / "progress.jsonl", shown):
+            run_notebook(NOTEBOOKS[stage], folder / f"{NOTEBOOKS[stage]}.ipynb", {"engagement": name, **parameters})
+    except NotebookFailed as failure:
+        error = folder / "error.json"
+        if error.is_file():
+            told = orjson.loads(error.read_bytes())
+            raise StageFailed(told["message"], told["hint"], told["exit_code"]) from None
+        raise StageFailed(
+            f"{stage} stopped: {failure.message}", f"the executed notebook tells where: {folder}", 2
+        ) from None
+    finally:
+        if before is None:
+            os.environ.pop(RUN_FOLDER, None)
+        else:
+            os.environ[RUN_FOLDER] = before
+    result: dict[str, Any] = orjson.loads((folder / "result.json").read_bytes())
+    return result
+
+
+# ---- results -------------------------------------------------------------------------------------------------------
+
+
+def show_result(data: Mapping[str, Any], as_json: bool) -> None:
+    """Print what a stage found."""
+    if as_json:
+        print_json(data)
+        return
+    out.print(f"[bold]{data['stage']}[/bold] of {data['engagement']}: {data.get('verdict') or 'done'}")
+    if data["facts"].get("steps"):
+        out.print(outcome_table(data["facts"]["steps"]))
+    for line in data.get("lines", []):
+        out.print(f"  {line}", markup=False)
+    for decision in data["decisions"]:
+        out.print(f"  to decide: {decision}", markup=False)
+    for page in data["pages"]:
+        out.print(f"  page: {page}", markup=False)
+
+
+def outcome_table(steps: Sequence[Mapping[str, Any]]) -> Table:
+    """Build the table of outcomes: one line a step, adding up to the rows read."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("step")
+    for name in OUTCOMES:
+        table.add_column(name, justify="right")
+    table.add_column("adds up")
+    totals = dict.fromkeys(OUTCOMES, 0)
+    for step in steps:
+        good = step["read"] == sum(step[name] for name in OUTCOMES[1:])
+        table.add_row(step["label"] or step["step"], *(f"{step[n]:,}" for n in OUTCOMES), "yes" if good else "NO")
+        totals = {n: totals[n] + step[n] for n in OUTCOMES}
+    table.add_section()
+    table.add_row("all", *(f"{totals[n]:,}" for n in OUTCOMES), "")
+    return table
+
+
+def show_new(told: Mapping[str, Any], as_json: bool) -> None:
+    """Print what was taken in."""
+    if as_json:
+        print_json(told)
+        return
+    out.print(f"engagement [bold]{told['engagement']}[/bold] in {told['folder']}")
+    out.print(
+        f"  {told['files']} files taken in, {told['tables']} tables, {told['rows']:,} rows, {told['rejected']} rejected"
+    )
+    for name in told["undecided"]:
+        out.print(f"  undecided: {name} (the built-in sandbox uses {told['rehearsal'][name]})", markup=False)
+    out.print(f"  next: dentlib audit {told['engagement']}")
+
+
+def show_settings(settings: Mapping[str, Any], as_json: bool) -> None:
+    """Print the settings of an engagement."""
+    if as_json:
+        print_json(settings)
+        return
+    for key, value in settings.items():
+        out.print(f"{key}: {'undecided' if value is None else value}", markup=False)
+
+
+def show_approval(told: Mapping[str, Any], as_json: bool) -> None:
+    """Print an approval."""
+    if as_json:
+        print_json(told)
+    else:
+        out.print(f"{told['what']} approved by {told['by']}; next: {told['next']}", markup=False)
+
+
+def show_prepared(told: Mapping[str, Any], as_json: bool) -> None:
+    """Print what was prepared."""
+    if as_json:
+        print_json(told)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("step")
+    for name in ("read", "prepared", "rejected", "excluded", "merged"):
+        table.add_column(name, justify="right")
+    for step in told["steps"]:
+        table.add_row(step["step"], *(f"{step[n]:,}" for n in ("read", "prepared", "rejected", "excluded", "merged")))
+    out.print(table)
+
+
+def show_status(told: Mapping[str, Any], as_json: bool) -> None:
+    """Print where an engagement stands."""
+    if as_json:
+        print_json(told)
+        return
+    for key in ("engagement", "client", "source", "destination", "round", "map", "sample", "run", "live_records"):
+        out.print(f"{key}: {told[key]}", markup=False)
+    out.print(f"next: {told['next']}", markup=False)
+
+
+def write_samples(
+    product: str, folder: Path, patients: int, seed: int, round_number: int, only: str, as_json: bool
+) -> None:
+    """Write a sample export and say what it holds."""
+    tables = [t.strip() for t in only.split(",") if t.strip()] or None
+    written = samples.write_samples(product, folder, patients, seed, round_number, tables)
+    if as_json:
+        print_json({"out": str(folder), "files": written.files, "trouble": written.trouble})
+        return
+    out.print(f"{len(written.files)} files in {folder}, {sum(written.files.values()):,} rows", markup=False)
+    out.print(f"  trouble to find, with counts: {folder / 'KNOWN-TROUBLE.md'}", markup=False)
+
+
+# ---- the demo ------------------------------------------------------------------------------------------------------
+
+
+def run_demo(patients: int, seed: int) -> int:
+    """Walk the whole line with a sample practice and print where everything is; return the exit code."""
+
+    def stage(name: str, parameters: dict[str, object]) -> dict[str, Any]:
+        out.print(f"[bold]{name}[/bold] …")
+        data = run_notebook_stage(name, demo.NAME, parameters, quiet=False)
+        for line in data.get("lines", []):
+            out.print(f"  {line}", markup=False)
+        if data["exit_code"]:
+            raise UsageError(f"the demo stops at {name}", "; ".join(data["decisions"]))
+        return data
+
+    with progress(as_json=False) as shown:
+        demo.open_engagement(patients=patients, seed=seed, progress=shown)
+    data = demo.walk(stage)
+    engagement = Engagement.open(demo.NAME)
+    out.print()
+    out.print(outcome_table(data["facts"]["steps"]))
+    out.print()
+    out.print(f"reconciliation: {data['verdict']}", style="bold")
+    out.print(f"pages:   {engagement.reports / 'index.html'}", markup=False)
+    out.print(f"CRM:     {engagement.root / 'sandbox-twenty.sqlite'}", markup=False)
+    out.print("try next:")
+    for command in ("dentlib status demo", "dentlib rollback demo --yes", "make lab"):
+        shown_command = command if command.startswith("make") else f".venv/bin/{command}"
+        out.print(f"  {shown_command}", markup=False)
+    return 0 if data["exit_code"] == 0 else 1
