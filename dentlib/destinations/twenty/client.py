@@ -24,7 +24,7 @@ _FIRST_TRIES = 3  # before anything answered, the url is more likely wrong than 
 _TRIES = 8
 _REFUSED_TRIES = 40
 _LONGEST_BACK_OFF_S = 30.0
-_TAG = re.compile(r"[A-Za-z0-9_]{1,64}")
+_TAG = re.compile(r"[A-Za-z0-9_]{1,100}")
 
 
 SendMultipart = Callable[[httpx.Client, bytes, str], httpx.Response]

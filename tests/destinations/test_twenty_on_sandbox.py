@@ -1,0 +1,277 @@
+"""The destination against the sandbox: what is made can be read, and taken back without a trace."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from dentlib.clock import ManualClock, SystemClock
+from dentlib.destinations.twenty import TwentyDestination, open_twenty
+from dentlib.errors import AccessDenied, InDoubt, Refused
+from dentlib.model import Decision, Option, WantedField, WantedObject, WantedSchema
+from dentlib.sandbox.twenty.server import TwentySandbox
+
+CLAIM = WantedObject("insuranceClaim", "insuranceClaims", "Insurance claim", "Insurance claims", "Invented")
+CLAIM_TYPES = (Option("OPEN", "Open", "blue"), Option("PAID", "Paid", "green"))
+WANTED = WantedSchema(
+    (CLAIM,),
+    (
+        WantedField("person", "sourceSystemId", "TEXT", "Source system ID", unique=True),
+        WantedField("person", "dateOfBirth", "DATE", "Date of birth"),
+        WantedField("person", "homeAddress", "ADDRESS", "Home address"),
+        WantedField("insuranceClaim", "sourceSystemId", "TEXT", "Source system ID", unique=True),
+        WantedField("insuranceClaim", "fee", "CURRENCY", "Fee"),
+        WantedField("insuranceClaim", "claimStatus", "SELECT", "Status", options=CLAIM_TYPES),
+        WantedField("insuranceClaim", "patient", "RELATION", "Patient", target="person", inverse_label="Claims"),
+        WantedField("opportunity", "stage", "SELECT", "Stage", options=(Option("DECLINED", "Declined"),), extend=True),
+    ),
+)
+
+
+class QuickClock(SystemClock):
+    """The machine's clock, but waiting for the worker is shortened."""
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(min(seconds, 0.05))
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[TwentySandbox]:
+    """One server for all; every test leaves it as it was."""
+    server = TwentySandbox(limits="off")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def twenty(sandbox: TwentySandbox) -> Iterator[TwentyDestination]:
+    """The workspace behind the admin key."""
+    opened = open_twenty(sandbox.url, sandbox.api_key, clock=QuickClock(), calls_per_minute=None, timeout_s=10)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def applied(twenty: TwentyDestination) -> Iterator[TwentyDestination]:
+    """The wanted schema, applied, and taken back afterwards."""
+    recipes = [twenty.apply(item) for item in twenty.plan(WANTED).items]
+    yield twenty
+    for recipe in reversed(recipes):
+        twenty.undo(recipe)
+
+
+def everything(sandbox: TwentySandbox) -> dict[str, list[Any]]:
+    """Return all tables of the server's state, without the metadata version counter."""
+    from dentlib.sandbox.twenty.snapshot import dump_state
+
+    return dump_state(sandbox.state_path)
+
+
+def person(number: int, **more: Any) -> dict[str, Any]:
+    """Return an invented person."""
+    return {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"person {number}")),
+        "name": {"firstName": "Ana", "lastName": f"Invented {number}"},
+        "sourceSystemId": f"patient:{number}",
+    } | more
+
+
+def test_schema_planned_applied_and_undone_leaves_everything_as_it_was(
+    sandbox: TwentySandbox, twenty: TwentyDestination
+) -> None:
+    """All is created or extended, a second plan finds it there, and undoing restores every table."""
+    before = everything(sandbox)
+    plan = twenty.plan(WANTED)
+    assert plan.conflicts == ()
+    assert {i.decision for i in plan.items} == {Decision.CREATE, Decision.EXTEND}
+    recipes = [twenty.apply(item) for item in plan.items]
+    again = twenty.plan(WANTED)
+    assert {i.decision for i in again.items} == {Decision.REUSE}
+    assert again.hash() == plan.hash()
+    assert [twenty.apply(item) for item in plan.items] == recipes
+    described = twenty.describe().objects
+    assert described["insuranceClaim"].fields["patient"].columns == ("patientId",)
+    assert "targetInsuranceClaimId" in described["noteTarget"].fields["target"].columns
+    for _ in range(2):
+        for recipe in reversed(recipes):
+            twenty.undo(recipe)
+    assert everything(sandbox) == before
+
+
+def test_records_are_created_read_counted_changed_and_destroyed(
+    sandbox: TwentySandbox, applied: TwentyDestination
+) -> None:
+    """What is read has the form of what was written; destroying leaves no record, timeline entry or run."""
+    before = everything(sandbox)
+    people = [person(n, dateOfBirth="1980-02-29", createdAt="2011-03-04T05:06:07.000Z") for n in range(200)]
+    claims = [
+        {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"claim {n}")),
+            "name": f"Claim {n}",
+            "sourceSystemId": f"claim:{n}",
+            "patientId": people[n]["id"],
+            "fee": {"amountMicros": 12_340_000, "currencyCode": "USD"},
+            "claimStatus": "PAID",
+        }
+        for n in range(20)
+    ]
+    applied.create("person", people, "p1")
+    applied.create("insuranceClaim", claims, "c1")
+    assert applied.count("person", source_prefix="patient:") == 200
+    assert [c["id"] for c in applied.scan("insuranceClaim", source_prefix="claim:")] == sorted(c["id"] for c in claims)
+    stored = applied.read("insuranceClaim", [claims[0]["id"], str(uuid.uuid4())])
+    assert set(stored) == {claims[0]["id"]}
+    assert {k: stored[claims[0]["id"]][k] for k in claims[0]} == claims[0]
+    applied.update("person", people[0]["id"], {"jobTitle": "Invented"}, "u1")
+    read = applied.read("person", [people[0]["id"]])[people[0]["id"]]
+    assert (read["jobTitle"], read["dateOfBirth"], read["createdAt"]) == (
+        "Invented",
+        "1980-02-29",
+        "2011-03-04T05:06:07.000Z",
+    )
+    for name, rows in (("insuranceClaim", claims), ("person", people)):
+        ids = [r["id"] for r in rows]
+        assert applied.destroy_side_effects(name, ids) >= len(ids)
+        applied.destroy(name, ids, "d1")
+        applied.destroy(name, ids, "d2")
+        assert applied.read(name, ids, deleted=True) == {}
+    assert everything(sandbox) == before
+
+
+def test_a_duplicate_refuses_the_whole_batch_and_names_the_record(applied: TwentyDestination) -> None:
+    """Nothing of the batch is there afterwards."""
+    first = person(1, emails={"primaryEmail": "ana@brightsmile.example"})
+    applied.create("person", [first], "a")
+    with pytest.raises(Refused) as caught:
+        applied.create("person", [person(2), person(3, emails={"primaryEmail": "Ana@brightsmile.example"})], "b")
+    assert caught.value.conflicting_id == first["id"]
+    assert set(applied.read("person", [person(n)["id"] for n in (1, 2, 3)])) == {first["id"]}
+    applied.destroy_side_effects("person", [first["id"]])
+    applied.destroy("person", [first["id"]], "d")
+
+
+def test_an_option_in_use_is_kept(applied: TwentyDestination) -> None:
+    """Undoing the extension of a choice waits until no record holds the option."""
+    line = next(i for i in applied.plan(WANTED).items if i.field == "stage")
+    recipe = {"kind": "options", "object": "opportunity", "field": "stage", "values": ["DECLINED"]}
+    recipe["id"] = applied.describe().objects["opportunity"].fields["stage"].id
+    deal = {"id": str(uuid.uuid4()), "name": "Invented", "stage": "DECLINED"}
+    assert line.decision is Decision.REUSE
+    applied.create("opportunity", [deal], "o")
+    assert applied.in_use(recipe) == 1
+    with pytest.raises(Refused):
+        applied.undo(recipe)
+    applied.destroy_side_effects("opportunity", [deal["id"]])
+    applied.destroy("opportunity", [deal["id"]], "d")
+    assert applied.in_use(recipe) == 0
+
+
+def test_a_file_is_sent_attached_fetched_and_destroyed(
+    sandbox: TwentySandbox, applied: TwentyDestination, tmp_path: Path
+) -> None:
+    """The bytes come back identical, and go with the attachment."""
+    before = everything(sandbox)
+    someone = person(9)
+    applied.create("person", [someone], "p")
+    path = tmp_path / "consent.txt"
+    path.write_bytes(b"I agree. " * 5_000)
+    ticket = applied.finish_upload(applied.begin_upload(path, "attachment", "file"), path)
+    attachment = {
+        "id": str(uuid.uuid4()),
+        "name": "consent.txt",
+        "file": [{"fileId": ticket.file_id, "label": "consent.txt"}],
+        applied.capabilities.link_prefix + "PersonId": someone["id"],
+    }
+    applied.create("attachment", [attachment], "a")
+    stored = applied.read("attachment", [attachment["id"]])[attachment["id"]]
+    assert stored["file"] == attachment["file"]
+    assert stored["targetPersonId"] == someone["id"]
+    assert applied.download("attachment", attachment["id"], "file") == path.read_bytes()
+    applied.destroy("attachment", [attachment["id"]], "d")
+    applied.destroy_side_effects("person", [someone["id"]])
+    applied.destroy("person", [someone["id"]], "d")
+    assert everything(sandbox) == before
+
+
+def test_triggers_go_off_and_on_as_they_were(sandbox: TwentySandbox, twenty: TwentyDestination) -> None:
+    """The prefilled trigger is found, off twice, on twice, and every table is as before."""
+    before = everything(sandbox)
+    (switch,) = twenty.switches()
+    assert "person.upserted" in switch.label
+    for _ in range(2):
+        twenty.switch_off(switch)
+    assert twenty.switches() == []
+    for _ in range(2):
+        twenty.switch_on(switch)
+    assert twenty.switches() == [switch]
+    assert everything(sandbox) == before
+
+
+def test_members_workspace_and_roles_are_read(twenty: TwentyDestination) -> None:
+    """Names and addresses of members, the workspace's id, and who reads people."""
+    members = twenty.members()
+    assert len(members) >= 3
+    assert all("@" in m.email and m.name for m in members)
+    assert uuid.UUID(twenty.workspace().id)
+    assert "Admin" in twenty.roles_that_read("person")
+
+
+@pytest.mark.parametrize("how", ["nonsense", "revoked"])
+def test_a_key_that_does_not_fit_is_denied(sandbox: TwentySandbox, how: str) -> None:
+    """Wrong or revoked, on either side of the API."""
+    key = sandbox.make_key(revoked=True) if how == "revoked" else "nonsense"
+    opened = open_twenty(sandbox.url, key, clock=QuickClock(), calls_per_minute=None)
+    with pytest.raises(AccessDenied):
+        opened.workspace()
+
+
+def test_a_key_without_rights_is_denied(sandbox: TwentySandbox) -> None:
+    """The limited role may not change the data model."""
+    opened = open_twenty(sandbox.url, sandbox.make_key(role="limited"), clock=QuickClock(), calls_per_minute=None)
+    with pytest.raises(AccessDenied):
+        opened.apply(opened.plan(WANTED).items[0])
+
+
+@pytest.mark.parametrize("kind", ["lost", "half", "status", "twice"])
+def test_a_lost_answer_leaves_a_write_in_doubt_and_it_is_found(
+    sandbox: TwentySandbox, twenty: TwentyDestination, kind: str
+) -> None:
+    """After each fault the next calls are right: nothing is taken for what it isn't."""
+    company = {"id": str(uuid.uuid4()), "name": "Invented Lab"}
+    plan = {"plan": [{"kind": kind, "match": "createCompanies"}]}
+    headers = {"Authorization": f"Bearer {sandbox.api_key}"}
+    httpx.post(f"{sandbox.url}/sandbox/faults", json=plan, headers=headers, trust_env=False).raise_for_status()
+    if kind == "twice":
+        twenty.create("company", [company], "t1")
+    else:
+        with pytest.raises(InDoubt):
+            twenty.create("company", [company], "t1")
+    found = twenty.read("company", [company["id"]])
+    assert set(found) == ({company["id"]} if kind != "status" else set(found))
+    if not found:
+        twenty.create("company", [company], "t2")
+    assert set(twenty.read("company", [company["id"]])) == {company["id"]}
+    twenty.destroy_side_effects("company", [company["id"]])
+    twenty.destroy("company", [company["id"]], "d")
+
+
+def test_at_default_limits_nothing_is_refused() -> None:
+    """300 counted calls in shared virtual time take three minutes and none is refused."""
+    clock = ManualClock()
+    server = TwentySandbox(limits="default", clock=clock)
+    server.start()
+    try:
+        opened = open_twenty(server.url, server.api_key, clock=clock, calls_per_minute=100)
+        for _ in range(300):
+            opened.count("company")
+        assert opened.stats.refused_for_rate == 0
+        assert opened.stats.calls == 300
+        assert clock.elapsed_s < 160
+    finally:
+        server.stop()
