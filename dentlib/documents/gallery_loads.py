@@ -29,7 +29,7 @@ def _steps() -> tuple[StepFacts, ...]:
 def sample_facts() -> SampleFacts:
     """Return a sample of which some fields differ for a reason, with names that need care in HTML."""
     rows = (
-        ("name.lastName", "LName", "Gürışık-O’Neil", "Gürışık-O’Neil", "Gürışık-O’Neil", "", "name"),
+        ("name.lastName", "LName", "Gündoğdu-O’Neil", "Gündoğdu-O’Neil", "Gündoğdu-O’Neil", "", "name"),
         ("dateOfBirth", "Birthdate", "1984-02-29", "1984-02-29", "1984-02-29", "", "date"),
         ("gender", "Gender", "F", "FEMALE", "FEMALE", "", ""),
         ("emails.primaryEmail", "EMail", "Ana@Mail.example", "ana@mail.example", "ana@mail.example", "", "email"),

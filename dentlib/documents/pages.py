@@ -241,15 +241,17 @@ def read_pages(out_dir: Path) -> tuple[Page, ...]:
         Page(**{**row, "tone": Tone(row["tone"]), "generated_at": datetime.fromisoformat(row["generated_at"])})
         for row in orjson.loads(path.read_bytes())
     ]
-    order = list(kinds())
-    return tuple(
-        sorted((p for p in rows if (out_dir / p.file).exists()), key=lambda p: (order.index(p.kind), p.revealed))
-    )
+    return tuple(sorted((p for p in rows if (out_dir / p.file).exists()), key=_place))
+
+
+def _place(page: Page) -> tuple[int, bool]:
+    return (list(kinds()).index(page.kind), page.revealed)
 
 
 def _remember(out_dir: Path, page: Page) -> None:
     kept = {p.file: p for p in read_pages(out_dir)} | {page.file: page}
-    _write(out_dir / "pages.json", orjson.dumps(list(kept.values()), option=orjson.OPT_INDENT_2).decode())
+    ordered = sorted(kept.values(), key=_place)
+    _write(out_dir / "pages.json", orjson.dumps(ordered, option=orjson.OPT_INDENT_2).decode())
 
 
 def as_csv(table: Table) -> str:

@@ -1,0 +1,184 @@
+"""What pages say is computed from facts, and tested without reading HTML."""
+
+from dataclasses import fields, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from dentlib import documents
+from dentlib.documents import gallery_facts as invented
+from dentlib.documents import gallery_loads as loads
+from dentlib.documents import outcomes, pages, rollback, run
+from dentlib.documents.cutover import checklist
+from dentlib.documents.view import Status, Tone
+from dentlib.errors import UsageError
+from dentlib.facts import AuditFacts, MappingFacts, RunFacts, StepFacts
+from dentlib.model import Problem, Severity
+
+ALL: list[Any] = [
+    invented.audit_facts(),
+    invented.mapping_facts(),
+    loads.sample_facts(),
+    loads.run_facts(),
+    loads.run_facts("delta"),
+    loads.rollback_facts(),
+    loads.rollback_facts(preview=True),
+    checklist("gallery", "Brightsmile Dental", "dent-o-soft--twenty"),
+]
+
+
+@pytest.mark.parametrize("facts", ALL, ids=lambda f: type(f).__name__)
+def test_every_row_fits_its_columns(facts: Any) -> None:
+    """Tables are rectangular, their names unique among the page's files."""
+    sections = pages._builder(facts).sections(facts, False)
+    tables = [t for s in sections for t in s.tables]
+    assert all(len(row) == len(t.columns) for t in tables for row in (*t.rows, *([t.total] if t.total else [])))
+    assert len({t.name for t in tables}) == len(tables)
+
+
+@pytest.mark.parametrize("facts", ALL, ids=lambda f: type(f).__name__)
+def test_every_section_opens_with_its_finding(facts: Any) -> None:
+    """A finding is a sentence: it begins with a capital or a figure, and ends with a full stop."""
+    for section in (documents.summary(facts), *pages._builder(facts).sections(facts, False)):
+        assert section.finding, section.name
+        assert section.finding[-1] in ".", section.finding
+        assert section.finding[0].isupper() or section.finding[0].isdigit(), section.finding
+
+
+def _emptied(facts: Any) -> Any:
+    empty = {f.name: () for f in fields(facts) if isinstance(getattr(facts, f.name), tuple)}
+    return replace(facts, **empty)
+
+
+@pytest.mark.parametrize("facts", ALL, ids=lambda f: type(f).__name__)
+def test_facts_without_rows_still_make_sections(facts: Any) -> None:
+    """An empty export, map or run is said to be empty; nothing divides by zero."""
+    empty = _emptied(facts)
+    for section in (documents.summary(empty), *pages._builder(empty).sections(empty, False)):
+        assert section.finding
+        assert section._repr_html_()
+
+
+def test_a_notebook_gets_twelve_rows_and_is_told_where_the_rest_is() -> None:
+    """A long table is cut for display; its note counts what was left out and names the file beside the page."""
+    facts = invented.audit_facts()
+    long = replace(facts, columns=facts.columns * 10)
+    (table,) = documents.section(long, "columns").tables
+    assert len(table.shown) == 12
+    assert table.note == "12 of 90 rows; all are in audit-columns.csv"
+    assert documents.section(long, "columns", rows=90).tables[0].note == ""
+
+
+def test_unknown_sections_are_refused_with_the_known_ones() -> None:
+    """The way out of a wrong name is the list of right ones."""
+    with pytest.raises(UsageError, match="findings, tables, columns"):
+        documents.section(invented.audit_facts(), "colums")
+
+
+def test_a_missing_object_and_an_error_are_decisions() -> None:
+    """The audit asks for what a person must settle, and for nothing else."""
+    asked = documents.decisions(invented.audit_facts())
+    assert len(asked) == 2
+    assert "61 of 19,238 (0.3 %)" in asked[0]
+    assert "lab prescription" in asked[1]
+
+
+def test_rows_lost_while_reading_stop_the_audit() -> None:
+    """Rows in a file that are neither read nor set aside are said aloud."""
+    facts = invented.audit_facts()
+    lost = replace(facts.intake.files[0], loaded=4870)
+    broken = replace(facts, intake=replace(facts.intake, files=(lost, *facts.intake.files[1:])))
+    section = documents.section(broken, "files")
+    assert section.status.tone is Tone.STOP
+    assert "not accounted for" in section.finding
+
+
+def test_steps_that_do_not_add_up_are_named() -> None:
+    """One row without an outcome turns the verdict, the table's line and its total."""
+    short = StepFacts("patients", "Patients", "Person", 10, created=9)
+    section = outcomes.outcomes_section((short,), "Outcomes")
+    assert section.status.word == "does not add up"
+    assert "Patients" in section.finding
+    assert section.tables[0].rows[0][-1] == Status("no", Tone.STOP)
+    assert section.tables[0].total[-1] == Status("no", Tone.STOP)
+
+
+def _run(**changes: Any) -> RunFacts:
+    return replace(loads.run_facts(), **changes)
+
+
+def test_reconciled_is_said_only_when_everything_agrees() -> None:
+    """Failed checks, crashed checks, failed rows and missing proof each take the word away."""
+    good = loads.run_facts()
+    assert run.verdict(good).word == "reconciled"
+    crashed = replace(good.checks[0], success=None)
+    failed = replace(good.checks[0], success=False)
+    assert run.verdict(_run(checks=(*good.checks, crashed))).word == "a check could not run"
+    assert run.verdict(_run(checks=(*good.checks, failed))).word == "differences"
+    assert run.verdict(_run(checks=())).tone is not Tone.GOOD
+    assert run.verdict(_run(checks=good.checks[:2])).word == "not reconciled"
+    row = replace(good.steps[0], created=good.steps[0].created - 1, failed=1)
+    assert run.verdict(_run(steps=(row,))).word == "differences"
+    assert run.verdict(_run(steps=(replace(row, failed=0),))).word == "does not add up"
+
+
+def test_a_crashed_check_is_a_decision_not_a_pass() -> None:
+    """What could not be checked is asked about."""
+    good = loads.run_facts()
+    assert documents.decisions(good) == ()
+    asked = documents.decisions(_run(checks=(replace(good.checks[3], success=None),)))
+    assert "could not run" in asked[0]
+
+
+def test_the_pace_tells_how_long_it_took() -> None:
+    """Time, calls and what was foreseen stand side by side."""
+    facts = _run(started_at=invented.MADE_AT, ended_at=invented.MADE_AT + timedelta(minutes=65), refused_for_rate=3)
+    section = documents.section(facts, "pace")
+    assert section.finding == "Took 1 h 05 min with 163 calls to the CRM; 3 were refused for their rate."
+    assert section.status.tone is Tone.CHECK
+
+
+def test_a_rollback_is_as_before_only_without_differences() -> None:
+    """A preview proves nothing, a kept record is said, a difference stops."""
+    facts = loads.rollback_facts()
+    assert rollback.verdict(facts).word == "as before"
+    assert rollback.verdict(loads.rollback_facts(preview=True)).word == "preview"
+    assert rollback.verdict(replace(facts, kept=(("Person", "p1", "changed since"),))).word == "some kept"
+    assert rollback.verdict(replace(facts, differences=("person: 5 before, 6 now",))).word == "differences"
+
+
+def test_conflicts_and_unassigned_owners_are_decisions() -> None:
+    """The map is not ready while a field is in the way or a dentist's records have no owner."""
+    facts: MappingFacts = invented.mapping_facts()
+    nobody = replace(facts.owners[0], how="unassigned")
+    asked = documents.decisions(replace(facts, owners=(nobody,)))
+    assert any("sourceSystemId" in a for a in asked)
+    assert any("7,402 records" in a for a in asked)
+
+
+def test_the_cutover_names_the_pair_and_what_was_switched_off() -> None:
+    """Lines of another pair are left out; what was off must be on again."""
+    common = checklist("e", "c", "dent-o-soft--twenty", ("workflow A",))
+    with_hold = checklist("e", "c", "dent-o-soft--zoho")
+    assert len(with_hold.lines) == len(common.lines) + 1
+    (section,) = pages.page_sections("cutover", common)
+    assert "workflow A" in section.note
+    phases = [t.caption for t in section.tables]
+    assert phases == list(dict.fromkeys(phases))
+
+
+def test_words_from_elsewhere_lose_addresses_and_numbers() -> None:
+    """A destination's own message may repeat a value; an e-mail address or phone number in it is masked."""
+    told = outcomes.harmless("duplicate entry ana.oneil@mail.example for +1 415 555 2671, phone (415)5552671 in use")
+    assert "oneil" not in told
+    assert "5552671" not in told
+    assert told.startswith("duplicate entry")
+
+
+def test_an_error_of_the_intake_is_a_decision() -> None:
+    """A problem while reading is asked about like a finding."""
+    facts: AuditFacts = invented.audit_facts()
+    problem = Problem("width", "A.csv", "a row is too short", "send it again", Severity.ERROR)
+    asked = documents.decisions(replace(facts, intake=replace(facts.intake, problems=(problem,))))
+    assert "A.csv: A row is too short. Send it again." in asked
