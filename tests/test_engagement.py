@@ -1,0 +1,103 @@
+"""Tests of an engagement's folder, settings and credentials."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from dentlib.engagement import DestinationSettings, Engagement, Settings
+from dentlib.errors import GateClosed, UsageError
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home of engagements."""
+    monkeypatch.setenv("DENTLIB_HOME", str(tmp_path))
+    return tmp_path
+
+
+def made(home: Path, **settings: object) -> Engagement:
+    """Make and save an engagement called bright."""
+    engagement = Engagement(
+        "bright",
+        home / "bright",
+        Settings(client="Bright", source="other", destination=DestinationSettings(product="twenty")),
+    )
+    engagement.configure(settings)
+    return engagement
+
+
+@pytest.mark.parametrize("name", ["", "Bright", "../etc", "a b", "-x", "a/b", "a" * 80])
+def test_a_name_that_is_no_folder_name_is_refused(home: Path, name: str) -> None:
+    """A name can't lead out of the home."""
+    with pytest.raises(UsageError, match="no engagement name"):
+        Engagement.open(name)
+
+
+def test_settings_survive_saving_and_are_private(home: Path) -> None:
+    """What is saved is what is opened, and nobody else can read it."""
+    made(home, currency="EUR", **{"destination.url": "https://crm.example.com/", "destination.api_key": "env:KEY"})
+    opened = Engagement.open("bright")
+    assert opened.settings.currency == "EUR"
+    assert opened.settings.destination.url == "https://crm.example.com"
+    assert stat.S_IMODE((home / "bright" / "engagement.yaml").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("time_zone", "Mars/Olympus"),
+        ("currency", "usd"),
+        ("phone_country", "USA"),
+        ("destination.api_key", "eyJhbGciOi"),
+        ("destination.url", "ftp://x"),
+        ("destination.url", "https://user:secret@crm.example.com"),
+        ("destination.calls_per_minute", 0),
+        ("colour", "red"),
+    ],
+)
+def test_a_bad_setting_is_refused_and_nothing_is_saved(home: Path, setting: str, value: object) -> None:
+    """A setting that can't be right never reaches the file, a key in clear least of all."""
+    engagement = made(home)
+    before = (home / "bright" / "engagement.yaml").read_text()
+    with pytest.raises(UsageError) as caught:
+        engagement.configure({setting: value})
+    assert (home / "bright" / "engagement.yaml").read_text() == before
+    assert "secret" not in str(caught.value)
+    assert "eyJ" not in str(caught.value)
+
+
+def test_undecided_settings_stand_in_on_the_sandbox_only(home: Path) -> None:
+    """A rehearsal may assume; a real destination makes a person decide."""
+    engagement = made(home)
+    assert engagement.settings.undecided() == (
+        "time_zone",
+        "currency",
+        "phone_country",
+        "languages",
+        "fallback_owner",
+    )
+    assert engagement.settings.decided().currency == "USD"
+    engagement.configure({"destination.url": "https://crm.example.com"})
+    with pytest.raises(GateClosed, match="undecided settings: time_zone"):
+        engagement.settings.decided()
+
+
+def test_a_key_is_fetched_by_reference_and_never_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key comes from the environment; its repr doesn't show it; an empty variable is an error with the way out."""
+    engagement = made(home, **{"destination.api_key": "env:BRIGHT_KEY"})
+    with pytest.raises(UsageError, match="BRIGHT_KEY is empty or not set"):
+        engagement.api_key()
+    monkeypatch.setenv("BRIGHT_KEY", "hush-hush")
+    assert engagement.api_key().get_secret_value() == "hush-hush"
+    assert "hush" not in repr(engagement.api_key())
+
+
+def test_broken_yaml_names_the_file(home: Path) -> None:
+    """A hand-edited file that is no YAML is one message with the file's name."""
+    made(home)
+    (home / "bright" / "engagement.yaml").write_text("client: [unclosed", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"engagement\.yaml is not YAML"):
+        Engagement.open("bright")
