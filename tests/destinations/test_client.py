@@ -147,7 +147,24 @@ def test_the_rate_is_waited_for_inside() -> None:
     speaking = client(respond, clock)
     assert speaking.records(WRITE, "create", "t1") == []
     assert (speaking.stats.calls, speaking.stats.refused_for_rate, speaking.stats.retries) == (4, 3, 3)
-    assert clock.elapsed_s == pytest.approx(0.6 + 1.2 + 1.8)
+    assert 1.8 < clock.elapsed_s < 3 * (0.6 + 0.06)
+
+
+def test_a_limit_that_the_server_names_is_kept_from_then_on() -> None:
+    """Configured without a limit, or with a wrong one, the pace follows the server after its first refusal."""
+    refusal = LIMIT | {"message": "Limit reached (50 tokens per 60000 ms)"}
+    answers = iter([refusal])
+    clock = ManualClock()
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        error = next(answers, None)
+        return failed(request, error) if error else good(request, {"totalCount": 1})
+
+    speaking = client(respond, clock)
+    for _ in range(11):
+        speaking.records(READ, "count")
+    assert speaking.pace.calls_per_minute == 50
+    assert clock.elapsed_s >= 11 * 1.2
 
 
 def test_a_write_in_doubt_is_sent_once() -> None:

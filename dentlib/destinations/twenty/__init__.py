@@ -23,10 +23,11 @@ def open_twenty(
 ) -> TwentyDestination:
     """Return the workspace behind a url and an API key. Opens no connection yet.
 
-    `calls_per_minute`: what the workspace's plan allows (100 by default at Twenty); None holds nothing back.
+    `calls_per_minute`: what the workspace's plan allows (100 by default at Twenty); None holds nothing back
+    until the server refuses a call and names its limit.
     `transport` is the seam for tests. Raises UsageError for a url or key that can't be right.
     """
     client = Client(
         url, api_key, clock=clock, calls_per_minute=calls_per_minute, timeout_s=timeout_s, transport=transport
     )
-    return TwentyDestination(client, calls_per_minute)
+    return TwentyDestination(client)

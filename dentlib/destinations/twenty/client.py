@@ -24,6 +24,8 @@ _FIRST_TRIES = 3  # before anything answered, the url is more likely wrong than 
 _TRIES = 8
 _REFUSED_TRIES = 40
 _LONGEST_BACK_OFF_S = 30.0
+_LIMIT = re.compile(r"\((?P<tokens>\d+) tokens per (?P<window_ms>\d+) ms\)")
+_SHORTEST_WINDOW_MS = 10_000
 _TAG = re.compile(r"[A-Za-z0-9_]{1,100}")
 
 
@@ -183,17 +185,25 @@ class Client:
             )
             self._answered = True
             return answers.value_of(response, expected)
-        except RateLimited:
+        except RateLimited as error:
             accepted = False
+            self._learn(error.message)
             raise
         except answers.Uncorrelated as uncorrelated:
             accepted = not isinstance(uncorrelated.error, RateLimited)
+            self._learn(uncorrelated.error.message)
             if isinstance(uncorrelated.error, (Transient, InDoubt)):
                 raise uncorrelated.error from None
             raise
         finally:
             if counted:
                 self.pace.after_call(accepted=accepted)
+
+    def _learn(self, message: str) -> None:
+        limit = _LIMIT.search(message)
+        # The limit per second only ever meets a burst; the pace keeps below it anyway.
+        if limit and int(limit["window_ms"]) >= _SHORTEST_WINDOW_MS and int(limit["tokens"]):
+            self.pace.learn(int(limit["tokens"]), int(limit["window_ms"]) / 1000)
 
     def _guarded(self, send: Callable[[], httpx.Response], expected: answers.Expected) -> httpx.Response:
         # `from None` throughout: httpx's exceptions carry the request, and with it the key.

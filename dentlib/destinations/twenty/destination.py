@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dentlib.destinations.twenty import probe
@@ -35,9 +36,8 @@ class TwentyDestination:
 
     name = "twenty"
 
-    def __init__(self, client: Client, calls_per_minute: int | None) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._calls_per_minute = calls_per_minute
         self._catalog = Catalog(client)
         self._records = Records(client, self._catalog)
         self._schema = Schema(client, self._catalog, self._records)
@@ -56,10 +56,10 @@ class TwentyDestination:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Return what this workspace can do, probed once. Costs no rate."""
+        """Return what this workspace can do, probed once; the rate as configured or as the server named it."""
         if self._capabilities is None:
-            self._capabilities = probe.capabilities(self._catalog, self._calls_per_minute)
-        return self._capabilities
+            self._capabilities = probe.capabilities(self._catalog)
+        return replace(self._capabilities, calls_per_minute=self._client.pace.calls_per_minute)
 
     def workspace(self) -> Workspace:
         """Return the workspace behind url and key. Costs no rate."""

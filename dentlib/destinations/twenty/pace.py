@@ -24,24 +24,38 @@ _LONGEST_BURST = 60  # a second window of 100 calls in 1 s is never reached
 class Pace:
     """Wait before each counted call so that the server accepts it; learn from what it refuses.
 
-    `calls_per_minute` None: nothing is held back. Not thread-safe; one per connection to a workspace. All times are
-    in seconds of `clock.monotonic()`.
+    `calls_per_minute` None: nothing is held back until the server says its limit. Not thread-safe; one per connection
+    to a workspace. All times are in seconds of `clock.monotonic()`.
     """
 
     def __init__(self, clock: Clock, calls_per_minute: int | None) -> None:
         self._clock = clock
-        self._limit = calls_per_minute or 0
-        self._step_s = WINDOW_S / calls_per_minute if calls_per_minute else 0.0
-        self._tokens = self._limit
-        self._reserve = max(math.ceil(self._limit * _RESERVED_SHARE), self._limit - _LONGEST_BURST)
+        self._limit = 0
+        self._step_s = 0.0
+        self._tokens = self._reserve = 0
         self._last_sent_s = clock.monotonic()
         self._write_off_next = True
         self.margin_s = FIRST_MARGIN_S
+        if calls_per_minute:
+            self.learn(calls_per_minute, WINDOW_S)
+
+    @property
+    def calls_per_minute(self) -> int | None:
+        """Tell the limit as told or learnt; None where nothing limits."""
+        return round(WINDOW_S / self._step_s) if self._limit else None
 
     @property
     def step_s(self) -> float:
         """Tell how long the server takes to refill one call; 0 where nothing limits."""
         return self._step_s
+
+    def learn(self, tokens: int, window_s: float) -> None:
+        """Take over the limit that the server names when it refuses; one it already keeps to changes nothing."""
+        step_s = window_s / tokens
+        if (tokens, step_s) != (self._limit, self._step_s):
+            self._limit, self._step_s = tokens, step_s
+            self._tokens = tokens
+            self._reserve = max(math.ceil(tokens * _RESERVED_SHARE), tokens - _LONGEST_BURST)
 
     def before_call(self) -> None:
         """Wait until the model says that the next call is accepted, and count it as sent."""

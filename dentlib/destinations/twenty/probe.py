@@ -14,14 +14,14 @@ _BODY_BYTES = 9_500_000
 _ROLES = "{label canReadAllObjectRecords objectPermissions{objectMetadataId canReadObjectRecords}}"
 
 
-def capabilities(catalog: Catalog, calls_per_minute: int | None) -> Capabilities:
-    """Probe the workspace. Costs no rate.
+def capabilities(catalog: Catalog) -> Capabilities:
+    """Probe the workspace, all but its rate. Costs no rate.
 
     Raises SchemaConflict where tasks can't be linked to people in any way we know.
     """
     return Capabilities(
         batch_rows=BATCH_ROWS,
-        calls_per_minute=calls_per_minute,
+        calls_per_minute=None,
         own_ids=True,
         own_created_at=True,
         max_body_bytes=_BODY_BYTES,
