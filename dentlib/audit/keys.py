@@ -73,9 +73,11 @@ def find_key(
         return Key((declared,), note)
     if rows <= 1:
         return Key((), "too few rows to tell")
-    if duplicates > DUPLICATES_OF_A_KEYED_TABLE * (rows + duplicates):
-        return Key((), f"no key: {duplicates} rows repeat others, so rows are told apart by content and number")
     single = [n for n, c in columns.items() if _is_unique(c, rows, duplicates) and _could_be_key(c)]
+    if duplicates > DUPLICATES_OF_A_KEYED_TABLE * (rows + duplicates):
+        single = [n for n in single if _sounds_like_key(n)]
+        if not single:
+            return Key((), f"no key: {duplicates} rows repeat others, so rows are told apart by content and number")
     if single:
         best = max(single, key=lambda n: (_sounds_like_key(n), -list(columns).index(n)))
         return Key((best,), f"unique and never blank{merged}")
