@@ -6,6 +6,7 @@ from dentlib.documents import numbers
 from dentlib.documents.view import Column, Figure, Section, Share, Status, Table, Tone, severity, severity_rank
 from dentlib.facts import AuditFacts, ColumnFacts, FileFacts, TableFacts
 from dentlib.model import Problem, Severity
+from dentlib.privacy import SMALL_CELL
 
 READABLE = ("csv", "xlsx")
 """Kinds of files that have rows."""
@@ -195,7 +196,8 @@ def _columns(facts: AuditFacts) -> Section:
 def _looks(c: ColumnFacts) -> str:
     if c.identifier_class or not c.values:
         return " · ".join(c.masked_examples)
-    return " · ".join(f"{value} ({numbers.count(rows)})" for value, rows in c.values)
+    common = [(value, rows) for value, rows in c.values if rows >= SMALL_CELL]  # a second lock: few people, one person
+    return " · ".join(f"{value} ({numbers.count(rows)})" for value, rows in common)
 
 
 def _relationships(facts: AuditFacts) -> Section:

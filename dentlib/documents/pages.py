@@ -182,7 +182,7 @@ def write_page(
         tone=lead.status.tone,
         finding=lead.finding,
         generated_at=generated_at,
-        decisions=len(asked) if kind in (kinds_with_decisions(facts)) else 0,
+        decisions=len(asked) if kind in kinds_with_decisions(facts) else 0,
         revealed=reveal,
     )
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -198,8 +198,9 @@ def write_page(
 
 
 def kinds_with_decisions(facts: Facts) -> tuple[str, ...]:
-    """Return the pages that ask for the decisions of these facts: the first one they make."""
-    return _page_kinds(facts)[:1]
+    """Return the pages that ask for the decisions of these facts: the first one they make (a run's or a delta's)."""
+    made = _builder(facts).kinds
+    return made if isinstance(facts, RunFacts) else made[:1]
 
 
 def page_lead(kind: str, facts: Facts, sections: tuple[Section, ...]) -> Section:

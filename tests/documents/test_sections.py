@@ -182,3 +182,13 @@ def test_an_error_of_the_intake_is_a_decision() -> None:
     problem = Problem("width", "A.csv", "a row is too short", "send it again", Severity.ERROR)
     asked = documents.decisions(replace(facts, intake=replace(facts.intake, problems=(problem,))))
     assert "A.csv: A row is too short. Send it again." in asked
+
+
+def test_rare_values_and_identifying_columns_show_no_value() -> None:
+    """A value that fewer than five rows have is left out, and so is every value of a column that identifies."""
+    facts = invented.audit_facts()
+    gender = next(c for c in facts.columns if c.column == "Gender")
+    rare = replace(gender, values=(("F", 40), ("rare", 4)))
+    name = replace(gender, identifier_class="name", values=(("Smith", 40),), masked_examples=("Aaaaa",))
+    (table,) = documents.section(replace(facts, columns=(rare, name)), "columns").tables
+    assert [row[-1] for row in table.rows] == ["F (40)", "Aaaaa"]
