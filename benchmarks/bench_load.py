@@ -1,0 +1,113 @@
+"""Load into the sandbox with limits off, against a bare loop that sends the same batches: paired windows, AB/BA."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from statistics import median
+
+import duckdb
+import httpx
+import orjson
+
+from dentlib import loading
+from dentlib.clock import SystemClock
+from dentlib.destinations import open_destination
+from dentlib.loading import Ledger
+from dentlib.model import LoadStep
+from dentlib.sandbox.twenty.server import TwentySandbox
+
+ROWS = 2_000
+PAIRS = 12
+BATCH = 200
+STEP = LoadStep(name="people", object_name="person", table="people", source_prefix="")
+MUTATION = "mutation($d:[PersonCreateInput!]!){createPeople(data:$d){id}}"
+
+
+def person(window: str, number: int) -> dict[str, object]:
+    """One invented person, as large as a patient."""
+    return {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{window}-{number}")),
+        "name": {"firstName": f"First{number}", "lastName": f"Last{window}"},
+        "emails": {"primaryEmail": f"p{number}.{window}@example.com", "additionalEmails": []},
+        "phones": {
+            "primaryPhoneNumber": "4155552671",
+            "primaryPhoneCountryCode": "US",
+            "primaryPhoneCallingCode": "+1",
+        },
+        "jobTitle": "patient",
+        "createdAt": "2020-02-03T10:00:00.000Z",
+    }
+
+
+def bare(url: str, key: str, window: str) -> float:
+    """Send the batches and do nothing else; return seconds."""
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
+        rows = [person(window, n) for n in range(ROWS)]
+        started = time.perf_counter()
+        for start in range(0, ROWS, BATCH):
+            body = orjson.dumps({"query": MUTATION, "variables": {"d": rows[start : start + BATCH]}})
+            answer = client.post("/graphql", content=body, headers={"Content-Type": "application/json"})
+            if "errors" in answer.json():
+                raise RuntimeError("the bare loop was refused")
+        return time.perf_counter() - started
+
+
+def prepared(window: str) -> duckdb.DuckDBPyConnection:
+    """Lay the same rows out as prepare does."""
+    con = duckdb.connect()
+    con.execute("CREATE SCHEMA prepared")
+    con.execute(
+        "CREATE TABLE prepared.people (ordinal BIGINT, source_key VARCHAR, record_id VARCHAR, payload VARCHAR, "
+        "row_hash VARCHAR, file_path VARCHAR, source_table VARCHAR, source_file VARCHAR, source_row BIGINT, "
+        "in_sample BOOLEAN)"
+    )
+    con.execute(
+        "CREATE TABLE prepared.outcomes (step VARCHAR, source_table VARCHAR, source_key VARCHAR, source_file VARCHAR, "
+        "source_row BIGINT, outcome VARCHAR, code VARCHAR, reason VARCHAR)"
+    )
+    rows = [person(window, n) for n in range(ROWS)]
+    con.executemany(
+        "INSERT INTO prepared.people VALUES (?, ?, ?, ?, ?, NULL, 'people', 'people.csv', ?, false)",
+        [[n, f"{window}-{n}", r["id"], orjson.dumps(r).decode(), f"{window}{n}", n] for n, r in enumerate(rows)],
+    )
+    return con
+
+
+def ours(ledger: Ledger, url: str, key: str, window: str) -> float:
+    """Load the same number of rows through the ledger; return seconds."""
+    con = prepared(window)
+    destination = open_destination("twenty", url, key, clock=SystemClock(), calls_per_minute=None)
+    loading.load(ledger, destination, con, [], run_id=f"warm-{window}", kind="run", clock=SystemClock())
+    started = time.perf_counter()
+    loading.load(ledger, destination, con, [STEP], run_id=f"run-{window}", kind="run", clock=SystemClock())
+    elapsed_s = time.perf_counter() - started
+    destination.close()
+    return elapsed_s
+
+
+def run() -> dict[str, float]:
+    """Alternate bare loop and loader; return the median share of the bare loop's speed."""
+    with tempfile.TemporaryDirectory(prefix="dentlib-bench-") as folder:
+        sandbox = TwentySandbox(Path(folder) / "state.sqlite", limits="off")
+        sandbox.start()
+        try:
+            destination = open_destination(
+                "twenty", sandbox.url, sandbox.api_key, clock=SystemClock(), calls_per_minute=None
+            )
+            workspace = destination.workspace()
+            shares = []
+            with Ledger.open(
+                Path(folder) / "ledger.sqlite", workspace=workspace, engagement="bench", clock=SystemClock()
+            ) as ledger:
+                for pair in range(PAIRS):
+                    first_bare = pair % 2 == 0
+                    a = bare(sandbox.url, sandbox.api_key, f"a{pair}") if first_bare else 0.0
+                    b = ours(ledger, sandbox.url, sandbox.api_key, f"b{pair}")
+                    a = a or bare(sandbox.url, sandbox.api_key, f"a{pair}")
+                    shares.append(a / b)
+            return {"share_of_bare_loop": median(shares), "records_per_window": float(ROWS), "windows": float(PAIRS)}
+        finally:
+            sandbox.stop()
