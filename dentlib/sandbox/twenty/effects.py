@@ -1,0 +1,138 @@
+"""What the worker writes after an answer has gone out: timeline rows and workflow runs.
+
+A write leaves one job row in its own transaction; `flush` turns the waiting jobs into records and removes them, so a
+killed server goes on where it was.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from dentlib.sandbox.twenty.ids import new_ids
+from dentlib.sandbox.twenty.model import Model
+from dentlib.sandbox.twenty.refusals import Json
+from dentlib.sandbox.twenty.removing import load_docs
+from dentlib.sandbox.twenty.state import dumps
+from dentlib.sandbox.twenty.workspace import Workspace
+from dentlib.sandbox.twenty.writing import INSERT_LINK, INSERT_RECORD
+
+_SYSTEM = {"source": "MANUAL", "workspaceMemberId": None, "name": "System", "context": None}
+_LINKED = {"taskTarget": ("task", "linked-task.created"), "noteTarget": ("note", "linked-note.created")}
+
+
+def flush(space: Workspace) -> int:
+    """Do every waiting job of the workspace; return how many there were."""
+    jobs = space.state.all("SELECT seq, kind, payload FROM job WHERE ws=? ORDER BY seq", (space.ws,))
+    space.jobs_waiting = False
+    if not jobs:
+        return 0
+    with space.state.write():
+        for seq, kind, payload in jobs:
+            _run(space, kind, orjson.loads(payload))
+            space.state.db.execute("DELETE FROM job WHERE seq=?", (seq,))
+    return len(jobs)
+
+
+def _run(space: Workspace, kind: str, payload: Json) -> None:
+    obj = space.catalog.objects.get(payload["obj"])
+    if obj is None:
+        return
+    model = space.model(obj)
+    ids = _still_there(space, model, payload["ids"])
+    if kind == "created":
+        _timeline(space, obj.name, [(f"{obj.name}.created", record_id, None, None, None) for record_id in ids])
+    elif kind == "linked":
+        _linked(space, model, ids)
+    if obj.name == "person":
+        _workflow_runs(space, ids)
+
+
+def _still_there(space: Workspace, model: Model, ids: list[str]) -> list[str]:
+    rows = space.state.all(
+        "SELECT id FROM record WHERE ws=? AND obj=? AND id IN (SELECT value FROM json_each(?))",
+        (space.ws, model.obj.slot, dumps(ids)),
+    )
+    there = {row[0] for row in rows}
+    return [record_id for record_id in ids if record_id in there]
+
+
+def _linked(space: Workspace, model: Model, ids: list[str]) -> None:
+    source, event = _LINKED[model.obj.name]
+    docs = load_docs(space, model, ids)
+    linked = space.model_named(source)
+    titles = {
+        doc["id"]: doc.get("title")
+        for doc in load_docs(space, linked, [d[f"{source}Id"] for d in docs if d.get(f"{source}Id")])
+    }
+    for relation in model.relations.values():
+        if relation.doc.get("morph") != "target":
+            continue
+        rows = [
+            (event, doc[relation.column], doc.get(f"{source}Id"), titles.get(doc.get(f"{source}Id")), linked.obj.id)
+            for doc in docs
+            if doc.get(str(relation.column))
+        ]
+        if rows:
+            _timeline(space, space.catalog.target(relation).name, rows)
+
+
+def _timeline(space: Workspace, target: str, rows: list[tuple[str, Any, Any, Any, Any]]) -> None:
+    """Write one timeline row per (event, target id, linked record id, its title, its object's id)."""
+    model = space.model_named("timelineActivity")
+    relation = model.relations.get(f"target{target[0].upper()}{target[1:]}")
+    if relation is None or not rows:
+        return
+    now, column, slot = space.now, str(relation.column), model.obj.slot
+    records, links = [], []
+    for made_id, (event, target_id, linked_id, title, linked_object) in zip(new_ids(len(rows)), rows, strict=True):
+        doc: Json = {
+            "id": made_id, "createdAt": now, "updatedAt": now, "position": 0, "createdBy": _SYSTEM,
+            "updatedBy": _SYSTEM, "happensAt": now, "name": event, "properties": {}, column: target_id,
+        }  # fmt: skip
+        if linked_id is not None:
+            doc.update(linkedRecordId=linked_id, linkedObjectMetadataId=linked_object)
+            if title:
+                doc["linkedRecordCachedName"] = title
+        records.append((space.ws, slot, made_id, None, now, 0, dumps(doc)))
+        links.append((space.ws, target_id, relation.slot, made_id))
+    space.state.db.executemany(INSERT_RECORD, records)
+    space.state.db.executemany(INSERT_LINK, links)
+
+
+def _workflow_runs(space: Workspace, person_ids: list[str]) -> None:
+    triggers = space.model_named("workflowAutomatedTrigger")
+    runs = space.model_named("workflowRun")
+    rows = space.state.all(
+        "SELECT doc FROM record WHERE ws=? AND obj=? AND deleted_at IS NULL", (space.ws, triggers.obj.slot)
+    )
+    for trigger in (orjson.loads(row[0]) for row in rows):
+        if (trigger.get("settings") or {}).get("eventName") != "person.upserted":
+            continue
+        workflow = load_docs(space, space.model_named("workflow"), [trigger["workflowId"]])
+        if not workflow or workflow[0].get("deletedAt") or "ACTIVE" not in (workflow[0].get("statuses") or ()):
+            continue
+        people = load_docs(space, space.model_named("person"), person_ids)
+        people = [doc for doc in people if doc.get("createdBy", {}).get("source") not in ("EMAIL", "CALENDAR")]
+        _start_runs(space, runs, workflow[0], people)
+
+
+def _start_runs(space: Workspace, runs: Model, workflow: Json, people: list[Json]) -> None:
+    row = space.state.one("SELECT count(*) FROM record WHERE ws=? AND obj=?", (space.ws, runs.obj.slot))
+    number = row[0] if row else 0
+    now = space.now
+    actor = {"source": "WORKFLOW", "workspaceMemberId": None, "name": workflow["name"], "context": None}
+    version = workflow.get("lastPublishedVersionId")
+    for made_id, person in zip(new_ids(len(people)), people, strict=True):
+        number += 1
+        doc: Json = {
+            "id": made_id, "createdAt": now, "updatedAt": now, "position": 0, "createdBy": actor, "updatedBy": actor,
+            "name": f"#{number} - {workflow['name']}", "status": "FAILED", "workflowId": workflow["id"],
+            "workflowVersionId": version, "startedAt": now, "endedAt": now, "enqueuedAt": now,
+            "state": {"flow": {"trigger": {"type": "DATABASE_EVENT"}, "steps": []}, "recordId": person["id"]},
+        }  # fmt: skip
+        space.state.db.execute(INSERT_RECORD, (space.ws, runs.obj.slot, made_id, None, now, 0, dumps(doc)))
+        for column, target in (("workflowId", workflow["id"]), ("workflowVersionId", version)):
+            if target is not None:
+                space.state.db.execute(INSERT_LINK, (space.ws, target, runs.columns[column].slot, made_id))

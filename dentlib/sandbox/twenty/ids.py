@@ -1,0 +1,51 @@
+"""Ids the way Postgres and TypeORM make and check them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+
+_UUID = re.compile(
+    r"(?:[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    r"|0{8}-0{4}-0{4}-0{4}-0{12}|f{8}-f{4}-f{4}-f{4}-f{12})",
+    re.IGNORECASE,
+)
+_NAMESPACE = uuid.UUID("5f1d0c4e-8a57-4c5b-9a27-1c2f5e7d9b10")
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether this is a UUID with dashes and with valid version and variant digits, in any case."""
+    return _UUID.fullmatch(text) is not None
+
+
+def new_ids(count: int) -> list[str]:
+    """Make random version 4 ids, cheaply in bulk."""
+    raw = os.urandom(16 * count).hex()
+    return [
+        f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{'89ab'[int(h[16], 16) & 3]}{h[17:20]}-{h[20:]}"
+        for h in (raw[at : at + 32] for at in range(0, 32 * count, 32))
+    ]
+
+
+def new_id() -> str:
+    """Make one random version 4 id."""
+    return new_ids(1)[0]
+
+
+def stable_id(*parts: str) -> str:
+    """Derive an id from names: the same names give the same id in every workspace."""
+    return str(uuid.uuid5(_NAMESPACE, "/".join(parts)))
+
+
+def id_supply(chunk: int = 256) -> Iterator[str]:
+    """Yield random ids without end."""
+    while True:
+        yield from new_ids(chunk)
+
+
+def constraint_name(prefix: str, table: str, column: str) -> str:
+    """Name a constraint: a prefix and 27 hex digits, stable per table and column."""
+    return f"{prefix}_{hashlib.sha1(f'{table}_{column}'.encode(), usedforsecurity=False).hexdigest()[:27]}"

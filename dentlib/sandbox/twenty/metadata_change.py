@@ -1,0 +1,456 @@
+"""Change a workspace's metadata: objects, fields, options, relations, indexes; and the records along with it.
+
+Every change is one transaction. Deleting what was created leaves every table row for row as it was before, except the
+workspace's metadata version.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import orjson
+
+from dentlib.sandbox.twenty.catalog import Field, Object, plain_default
+from dentlib.sandbox.twenty.composites import UNIQUE_PART
+from dentlib.sandbox.twenty.ids import new_id, new_ids
+from dentlib.sandbox.twenty.metadata_refusals import migration_failed
+from dentlib.sandbox.twenty.metadata_rules import (
+    check_field,
+    check_field_deletion,
+    check_field_update,
+    check_object,
+    check_object_deletion,
+    check_object_update,
+    name_from_label,
+)
+from dentlib.sandbox.twenty.prefill import add_index, add_view, add_view_field, field_doc, object_doc
+from dentlib.sandbox.twenty.refusals import Json
+from dentlib.sandbox.twenty.state import dumps
+from dentlib.sandbox.twenty.workspace import Workspace
+
+_CUSTOM_ACTOR = {"name": "''", "source": "'MANUAL'"}
+_ACTOR = {"name": "'System'", "source": "'MANUAL'", "context": None, "workspaceMemberId": None}
+_BASE_FIELDS: tuple[Json, ...] = (
+    {"name": "name", "type": "TEXT", "label": "Name", "icon": "IconAbc"},
+    {"name": "id", "type": "UUID", "label": "Id", "icon": "Icon123", "isNullable": False, "defaultValue": "uuid"},
+    {
+        "name": "createdAt", "type": "DATE_TIME", "label": "Creation date", "icon": "IconCalendar",
+        "isNullable": False, "defaultValue": "now", "settings": {"displayFormat": "RELATIVE"},
+    },
+    {
+        "name": "createdBy", "type": "ACTOR", "label": "Created by", "icon": "IconCreativeCommonsSa",
+        "isNullable": False, "defaultValue": _CUSTOM_ACTOR,
+    },
+    {
+        "name": "deletedAt", "type": "DATE_TIME", "label": "Deleted at", "icon": "IconCalendarClock",
+        "settings": {"displayFormat": "RELATIVE"},
+    },
+    {
+        "name": "position", "type": "POSITION", "label": "Position", "icon": "IconHierarchy2", "isNullable": False,
+        "defaultValue": 0,
+    },
+    {
+        "name": "updatedAt", "type": "DATE_TIME", "label": "Last update", "icon": "IconCalendarClock",
+        "isNullable": False, "defaultValue": "now", "settings": {"displayFormat": "RELATIVE"},
+    },
+    {
+        "name": "updatedBy", "type": "ACTOR", "label": "Updated by", "icon": "IconUserCircle", "isNullable": False,
+        "defaultValue": _CUSTOM_ACTOR,
+    },
+    {"name": "searchVector", "type": "TS_VECTOR", "label": "Search vector", "icon": "IconSearch"},
+)  # fmt: skip
+_TARGETED = (
+    ("timelineActivity", "timelineActivities", "SET_NULL"),
+    ("attachment", "attachments", "CASCADE"),
+    ("noteTarget", "noteTargets", "CASCADE"),
+    ("taskTarget", "taskTargets", "CASCADE"),
+)
+_EDITABLE = ("label", "description", "icon", "isActive", "defaultValue", "settings", "isLabelSyncedWithName")
+_EDITABLE_OBJECT = (
+    "labelSingular", "labelPlural", "nameSingular", "namePlural", "description", "icon", "shortcut", "color",
+    "isActive", "labelIdentifierFieldMetadataId", "imageIdentifierFieldMetadataId", "isLabelSyncedWithName",
+    "isSearchable",
+)  # fmt: skip
+
+
+class MetadataWriter:
+    """Changes the metadata of one workspace at one moment."""
+
+    def __init__(self, space: Workspace) -> None:
+        self.space = space
+        self.catalog = space.catalog
+        self.state = space.state
+        self.now = space.now
+
+    # -- objects ------------------------------------------------------------------------------------------------
+
+    def create_object(self, given: Json) -> Object:
+        """Create an object with its system fields and its links from notes, tasks, files and the timeline.
+
+        Usable at once. Raises MetadataRefused.
+        """
+        check_object(self.catalog, given)
+        with self.state.write():
+            object_slot, field_slot = self.catalog.next_slots()
+            made = Object(object_slot, object_doc(given, self.space.id, self.now, custom=True))
+            base = [one for one in _BASE_FIELDS if not (given.get("skipNameField") and one["name"] == "name")]
+            ids = iter(new_ids(len(base)))
+            fields = [
+                Field(
+                    field_slot + at,
+                    object_slot,
+                    field_doc(
+                        {**one, "description": one["label"], "isSystem": one["name"] != "name"},
+                        made.doc,
+                        self.now,
+                        next(ids),
+                        custom=True,
+                    ),
+                )
+                for at, one in enumerate(base)
+            ]
+            made.doc["labelIdentifierFieldMetadataId"] = fields[0].id
+            self.catalog.add_object(made)
+            self.catalog.add_fields(fields)
+            for owner_name, inverse_name, on_delete in _TARGETED:
+                self._add_target(owner_name, inverse_name, on_delete, made)
+            add_view(self.space, made)
+            self.space.metadata_changed()
+        return made
+
+    def _add_target(self, owner_name: str, inverse_name: str, on_delete: str, made: Object) -> None:
+        owner = self.catalog.by_name(owner_name)
+        assert owner is not None
+        sibling = next(one for one in owner.fields.values() if one.doc.get("morph") == "target")
+        capital = made.name[0].upper() + made.name[1:]
+        near = {
+            "name": f"target{capital}",
+            "type": "MORPH_RELATION",
+            "label": sibling.doc["label"],
+            "morph": "target",
+            "morphId": sibling.doc["morphId"],
+            "settings": {
+                "onDelete": on_delete,
+                "relationType": "MANY_TO_ONE",
+                "joinColumnName": f"target{capital}Id",
+            },
+        }
+        label = inverse_name[0].upper() + "".join(f" {c.lower()}" if c.isupper() else c for c in inverse_name[1:])
+        far = {"name": inverse_name, "type": "RELATION", "label": label, "settings": {"relationType": "ONE_TO_MANY"}}
+        self._add_pair(owner, near, made, far)
+
+    def _add_pair(self, owner: Object, near: Json, target: Object, far: Json) -> Field:
+        """Add both sides of a relation; `near` sits on `owner`, `far` on `target`."""
+        _, slot = self.catalog.next_slots()
+        first = Field(slot, owner.slot, field_doc(near, owner.doc, self.now, new_id(), custom=True))
+        second = Field(slot + 1, target.slot, field_doc(far, target.doc, self.now, new_id(), custom=True))
+        kinds = [one.doc["settings"]["relationType"] for one in (first, second)]
+        first.doc["relation"] = {"type": kinds[0], "obj": target.slot, "field": second.slot}
+        second.doc["relation"] = {"type": kinds[1], "obj": owner.slot, "field": first.slot}
+        self.catalog.add_fields([first, second])
+        return first
+
+    def update_object(self, object_id: str, update: Json) -> Object:
+        """Change an object's labels, names or state. Raises Refusal."""
+        found = self.catalog.by_id(object_id)
+        if found is None:
+            raise _missing_object()
+        check_object_update(self.catalog, found, update)
+        with self.state.write():
+            found.doc = {
+                **found.doc,
+                **{k: v for k, v in update.items() if k in _EDITABLE_OBJECT},
+                "updatedAt": self.now,
+            }
+            self.catalog.save_object(found)
+            self.space.metadata_changed()
+        return found
+
+    def delete_object(self, object_id: str) -> Object:
+        """Delete a custom object, its records and everything that pointed at it. Raises Refusal."""
+        gone = check_object_deletion(self.catalog.by_id(object_id))
+        with self.state.write():
+            ws = self.space.ws
+            for one in list(gone.fields.values()):
+                if one.slot in self.catalog.fields:
+                    self._remove_field(one)
+            self.state.db.execute("DELETE FROM record WHERE ws=? AND obj=?", (ws, gone.slot))
+            self.state.db.execute(
+                "DELETE FROM view_field WHERE ws=? AND view IN (SELECT id FROM view WHERE ws=? AND obj=?)",
+                (ws, ws, gone.slot),
+            )
+            for table in ("view", "index_metadata"):
+                self.state.db.execute(f"DELETE FROM {table} WHERE ws=? AND obj=?", (ws, gone.slot))
+            self.catalog.remove_object(gone)
+            self.space.lowest.pop(gone.slot, None)
+            self.space.metadata_changed()
+        return gone
+
+    # -- fields -------------------------------------------------------------------------------------------------
+
+    def create_field(self, given: Json) -> Field:
+        """Create a field, or both sides of a relation. Raises MetadataRefused or Refusal."""
+        owner = self.catalog.by_id(str(given.get("objectMetadataId")))
+        if owner is None:
+            raise _missing_object()
+        given = _with_option_ids(given)
+        check_field(self.catalog, owner, given)
+        with self.state.write():
+            if given.get("isNullable") is False and given.get("defaultValue") is None and self._has_records(owner):
+                raise migration_failed("fieldMetadata")
+            made = self._create(owner, given)
+            self._show(owner, made)
+            if made.doc["isUnique"]:
+                add_index(self.space, made, self.now)
+            self.space.metadata_changed()
+        return made
+
+    def _create(self, owner: Object, given: Json) -> Field:
+        if given["type"] == "RELATION":
+            return self._create_relation(owner, given, given["relationCreationPayload"], None)
+        if given["type"] == "MORPH_RELATION":
+            morph_id = new_id()
+            made = [
+                self._create_relation(owner, given, payload, morph_id)
+                for payload in given["morphRelationsCreationPayload"]
+            ]
+            return made[0]
+        _, slot = self.catalog.next_slots()
+        doc = field_doc(given, owner.doc, self.now, new_id(), custom=True)
+        if given["type"] == "ACTOR" and doc["defaultValue"] is None:
+            doc["defaultValue"] = dict(_ACTOR)
+        if given["type"] == "BOOLEAN" and "defaultValue" in given:
+            doc["defaultValue"] = given["defaultValue"]
+        field = Field(slot, owner.slot, doc)
+        self.catalog.add_fields([field])
+        default = plain_default(doc["defaultValue"])
+        if default is not None and given["type"] != "DATE_TIME" and given["type"] != "ACTOR":
+            self.state.db.execute(
+                f"UPDATE record SET doc=json_set(doc,'$.{field.name}',json(?)) WHERE ws=? AND obj=?",
+                (dumps(default), self.space.ws, owner.slot),
+            )
+        return field
+
+    def _create_relation(self, owner: Object, given: Json, payload: Json, morph_id: str | None) -> Field:
+        target = self.catalog.by_id(payload["targetObjectMetadataId"])
+        assert target is not None
+        name = given["name"]
+        if morph_id:
+            name += target.name[0].upper() + target.name[1:]
+        far_name = name_from_label(payload["targetFieldLabel"])
+        near = {**given, "name": name, "morph": given["name"] if morph_id else None, "morphId": morph_id}
+        far = {
+            "name": far_name,
+            "type": "RELATION",
+            "label": payload["targetFieldLabel"],
+            "icon": payload.get("targetFieldIcon"),
+        }
+        many_to_one, one_to_many = (near, far) if payload["type"] == "MANY_TO_ONE" else (far, near)
+        many_to_one["settings"] = {
+            "onDelete": "SET_NULL",
+            "relationType": "MANY_TO_ONE",
+            "joinColumnName": f"{many_to_one['name']}Id",
+        }
+        one_to_many["settings"] = {"relationType": "ONE_TO_MANY"}
+        return self._add_pair(owner, near, target, far)
+
+    def _show(self, owner: Object, made: Field) -> None:
+        for (view_id,) in self.state.all("SELECT id FROM view WHERE ws=? AND obj=?", (self.space.ws, owner.slot)):
+            add_view_field(self.space, view_id, made)
+
+    def _has_records(self, owner: Object) -> bool:
+        where = (self.space.ws, owner.slot)
+        return self.state.one("SELECT 1 FROM record WHERE ws=? AND obj=? LIMIT 1", where) is not None
+
+    def update_field(self, field_id: str, update: Json) -> Field:
+        """Change a field; renamed options move their records, removed ones reset them. Raises Refusal."""
+        found = self.catalog.field_by_id(field_id)
+        if found is None:
+            check_field_deletion(None)
+        assert found is not None
+        owner = self.catalog.objects[found.obj]
+        check_field_update(owner, found, update)
+        before = found.doc
+        try:
+            with self.state.write():
+                self._apply(owner, found, update)
+                self.space.metadata_changed()
+        except BaseException:
+            found.doc = before
+            self.space.reload()
+            raise
+        return found
+
+    def _apply(self, owner: Object, found: Field, update: Json) -> None:
+        old = found.doc
+        found.doc = {**old, **{k: v for k, v in update.items() if k in _EDITABLE}, "updatedAt": self.now}
+        if update.get("options") is not None and old.get("options") is not None:
+            found.doc["options"] = _with_option_ids(update)["options"]
+            self._migrate_options(found, old["options"])
+        if update.get("name") and update["name"] != old["name"]:
+            self._rename(owner, found, str(update["name"]))
+        if "isUnique" in update and bool(update["isUnique"]) != old["isUnique"]:
+            found.doc["isUnique"] = bool(update["isUnique"])
+            self._drop_unique(found)
+            if found.doc["isUnique"]:
+                self._fill_unique(found)
+                add_index(self.space, found, self.now)
+        self.catalog.save_field(found, str(old["name"]))
+
+    def _migrate_options(self, found: Field, old: list[Json]) -> None:
+        new = {option["id"]: option["value"] for option in found.doc["options"]}
+        default = plain_default(found.doc.get("defaultValue"))
+        if default not in new.values():
+            default = None
+        moved = {option["value"]: new.get(option.get("id")) for option in old}
+        moved = {value: target for value, target in moved.items() if value != target}
+        if not moved:
+            return
+        rows = self.state.all(
+            f"SELECT id, doc FROM record WHERE ws=? AND obj=? AND json_extract(doc,'$.{found.name}') IS NOT NULL",
+            (self.space.ws, found.obj),
+        )
+        changed = []
+        for record_id, text in rows:
+            doc = orjson.loads(text)
+            value = doc[found.name]
+            if isinstance(value, list):
+                doc[found.name] = [moved.get(v, v) for v in value if moved.get(v, v) is not None]
+            elif value in moved:
+                doc[found.name] = moved[value] if moved[value] is not None else default
+            if doc[found.name] in (None, []):
+                doc.pop(found.name)
+            if doc.get(found.name) != value:
+                changed.append((dumps(doc), self.space.ws, found.obj, record_id))
+        self.state.db.executemany("UPDATE record SET doc=? WHERE ws=? AND obj=? AND id=?", changed)
+        if found.doc.get("isUnique"):
+            self.state.db.execute("DELETE FROM unique_value WHERE ws=? AND field=?", (self.space.ws, found.slot))
+            self._fill_unique(found)
+
+    def _rename(self, owner: Object, found: Field, name: str) -> None:
+        old_key = found.column or found.name
+        found.doc["name"] = name
+        if found.column:
+            found.doc["settings"] = {**found.doc["settings"], "joinColumnName": f"{name}Id"}
+        new_key = found.column or name
+        self.state.db.execute(
+            f"UPDATE record SET doc=json_set(json_remove(doc,'$.{old_key}'),'$.{new_key}',json(doc->'$.{old_key}')) "
+            f"WHERE ws=? AND obj=? AND doc->'$.{old_key}' IS NOT NULL",
+            (self.space.ws, owner.slot),
+        )
+
+    def _drop_unique(self, found: Field) -> None:
+        ws = self.space.ws
+        self.state.db.execute("DELETE FROM unique_value WHERE ws=? AND field=?", (ws, found.slot))
+        for index_id, doc in self.state.all("SELECT id, doc FROM index_metadata WHERE ws=? AND obj=?", (ws, found.obj)):
+            if found.id in orjson.loads(doc)["fields"]:
+                self.state.db.execute("DELETE FROM index_metadata WHERE ws=? AND id=?", (ws, index_id))
+
+    def _fill_unique(self, found: Field) -> None:
+        part = UNIQUE_PART.get(found.type)
+        path = f"{found.column or found.name}{f'.{part}' if part else ''}"
+        try:
+            self.state.db.execute(
+                f"INSERT INTO unique_value SELECT ws, ?, json_extract(doc,'$.{path}'), id FROM record "
+                f"WHERE ws=? AND obj=? AND json_extract(doc,'$.{path}') IS NOT NULL",
+                (found.slot, self.space.ws, found.obj),
+            )
+        except sqlite3.IntegrityError:
+            raise migration_failed("index") from None
+
+    def delete_field(self, field_id: str) -> Field:
+        """Delete a custom field with its values; a relation takes its other side along. Raises Refusal."""
+        gone = check_field_deletion(self.catalog.field_by_id(field_id))
+        with self.state.write():
+            group = [gone]
+            if gone.doc.get("morphId"):
+                group = [
+                    one
+                    for one in self.catalog.objects[gone.obj].fields.values()
+                    if one.doc.get("morphId") == gone.doc["morphId"]
+                ]
+            for one in group:
+                self._remove_field(one)
+            self.space.metadata_changed()
+        return gone
+
+    def _remove_field(self, gone: Field) -> None:
+        if gone.relation:
+            self._remove_one(self.catalog.inverse(gone))
+        self._remove_one(gone)
+
+    def _remove_one(self, gone: Field) -> None:
+        ws = self.space.ws
+        key = gone.column or gone.name
+        if not gone.is_to_many:
+            self.state.db.execute(
+                f"UPDATE record SET doc=json_remove(doc,'$.{key}') WHERE ws=? AND obj=? AND doc->'$.{key}' IS NOT NULL",
+                (ws, gone.obj),
+            )
+        self._drop_unique(gone)
+        if gone.column:
+            self.state.db.execute("DELETE FROM link WHERE ws=? AND field=?", (ws, gone.slot))
+        if gone.type == "FILES":
+            self.state.db.execute("DELETE FROM file WHERE ws=? AND field=?", (ws, gone.slot))
+        self.state.db.execute("DELETE FROM view_field WHERE ws=? AND field=?", (ws, gone.slot))
+        self.catalog.remove_field(gone)
+
+    # -- indexes ------------------------------------------------------------------------------------------------
+
+    def create_index(self, given: Json) -> Json:
+        """Note an index over some fields; never unique, as the API has no way to say so. Raises Refusal."""
+        owner = self.catalog.by_id(str(given.get("objectMetadataId")))
+        if owner is None:
+            raise _missing_object()
+        index_id = new_id()
+        doc: Json = {
+            "id": index_id,
+            "name": f"IDX_{index_id.replace('-', '')[:27]}",
+            "isUnique": False,
+            "isCustom": True,
+            "indexType": given.get("indexType") or "BTREE",
+            "indexWhereClause": None,
+            "fields": [one["fieldMetadataId"] for one in given.get("fields") or ()],
+            "createdAt": self.now,
+            "updatedAt": self.now,
+        }
+        with self.state.write():
+            row = (self.space.ws, index_id, owner.slot, dumps(doc))
+            self.state.db.execute("INSERT INTO index_metadata VALUES (?,?,?,?)", row)
+            self.catalog.bump()
+        return doc
+
+    def delete_index(self, index_id: str) -> Json:
+        """Remove an index. Raises Refusal."""
+        row = self.state.one("SELECT doc FROM index_metadata WHERE ws=? AND id=?", (self.space.ws, index_id))
+        if row is None:
+            raise _missing_object()
+        with self.state.write():
+            self.state.db.execute("DELETE FROM index_metadata WHERE ws=? AND id=?", (self.space.ws, index_id))
+            self.catalog.bump()
+        found: Json = orjson.loads(row[0])
+        return found
+
+
+def _missing_object() -> Any:
+    try:
+        check_object_deletion(None)
+    except Exception as refusal:
+        return refusal
+    raise AssertionError("a missing object is always refused")
+
+
+def _with_option_ids(given: Json) -> Json:
+    """Give each option an id and the key order of the real answers; a RATING gets its five options by itself."""
+    options = given.get("options")
+    if given.get("type") == "RATING" and not options:
+        options = [{"label": str(n), "value": f"RATING_{n}", "position": n - 1} for n in range(1, 6)]
+    if not isinstance(options, list):
+        return given
+    order = ("color", "label", "value", "position")
+    made = [
+        {"id": option.get("id") or new_id(), **{key: option[key] for key in order if key in option}}
+        for option in options
+    ]
+    return {**given, "options": made}

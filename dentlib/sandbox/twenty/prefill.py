@@ -1,0 +1,393 @@
+"""Make a new workspace as the server makes one: standard objects, views, roles, sample records, members, workflows.
+
+Sample records and members are invented. Metadata ids are stable per workspace id, so that two workspaces differ.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import secrets
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dentlib.clock import stamp
+from dentlib.errors import UsageError
+from dentlib.sandbox.twenty.catalog import Field, Object
+from dentlib.sandbox.twenty.ids import new_id, new_ids, stable_id
+from dentlib.sandbox.twenty.limiter import Limiter
+from dentlib.sandbox.twenty.refusals import Json
+from dentlib.sandbox.twenty.state import State, dumps
+from dentlib.sandbox.twenty.workspace import Caller, SteerableClock, Workspace
+from dentlib.sandbox.twenty.writing import Writer
+
+STANDARD_APPLICATION = stable_id("application", "standard")
+CUSTOM_APPLICATION = stable_id("application", "custom")
+_SYSTEM = {"source": "MANUAL", "workspaceMemberId": None, "name": "System", "context": None}
+_FLAGS = {
+    "IS_UNIQUE_INDEXES_ENABLED": False,
+    "IS_EMAIL_GROUP_ENABLED": True,
+    "IS_JUNCTION_RELATIONS_ENABLED": False,
+    "IS_REST_METADATA_API_NEW_FORMAT_DIRECT": True,
+}
+_FIRST_LISTED = ("callRecording", "endedAt")
+_COMPANIES = (("Northgate Dental Supply", "https://northgate-supply.example"), ("Ivory Labs", "https://ivory.example"))
+_PEOPLE = (("Nadia", "Brandt", 0), ("Leon", "Castel", 0), ("Yuki", "Arden", 1))
+_OPPORTUNITIES = (("Starter kit order", 0, "NEW", 3), ("Whitening trays", 1, "MEETING", 12))
+
+
+@lru_cache(maxsize=1)
+def standard_objects() -> list[Json]:
+    """The standard objects of 2.21, as packed with the sandbox."""
+    packed = resources.files(__package__).joinpath("standard-2.21.json.gz").read_bytes()
+    found: list[Json] = orjson.loads(gzip.decompress(packed))["objects"]
+    return found
+
+
+def read_members(path: Path | None) -> list[Json]:
+    """Read members (`firstName`, `lastName`, `email`, optional `jobTitle`) from JSON or CSV; None: the sample staff.
+
+    Raises UsageError when the file can't be read.
+    """
+    if path is None:
+        found: list[Json] = orjson.loads(resources.files(__package__).joinpath("members.json").read_bytes())
+        return found
+    try:
+        if path.suffix.lower() == ".json":
+            rows: list[Json] = orjson.loads(path.read_bytes())
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                rows = [dict(row) for row in csv.DictReader(lines)]
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the members file {path.name} can't be read: {type(error).__name__}", "give a CSV or JSON list of members"
+        ) from error
+    return [_member_of(row, path) for row in rows]
+
+
+def _member_of(row: Json, path: Path) -> Json:
+    plain = {str(key).strip().lower().replace("_", "").replace(" ", ""): value for key, value in row.items()}
+    email = plain.get("email") or plain.get("useremail")
+    if not email:
+        raise UsageError(f"a row of {path.name} has no email", "each member needs an email")
+    first, last = plain.get("firstname"), plain.get("lastname")
+    if not first and not last:
+        first, _, last = str(plain.get("name") or "").partition(" ")
+    return {
+        "firstName": first,
+        "lastName": last,
+        "email": email,
+        "jobTitle": plain.get("jobtitle"),
+        "id": plain.get("id"),
+        "userId": plain.get("userid"),
+    }
+
+
+def create_workspace(
+    state: State, clock: SteerableClock, limiter: Limiter, members: list[Json], *, token_hash: str | None = None
+) -> Workspace:
+    """Write a complete new workspace, in one transaction."""
+    now = stamp(clock.now())
+    with state.write():
+        row = state.one("SELECT COALESCE(max(ws),0)+1 FROM workspace")
+        assert row is not None
+        ws = int(row[0])
+        workspace_id = new_id()
+        state.db.execute(
+            "INSERT INTO workspace VALUES (?,?,?,?,?,?,?,?)",
+            (ws, workspace_id, token_hash, secrets.token_hex(32), "Sandbox", 1, dumps(_FLAGS), now),
+        )
+        _roles(state, ws)
+        space = Workspace(state, ws, clock, limiter)
+        _metadata(space, now)
+        space.forget_compiled()
+        _records(space, members)
+        state.db.execute("DELETE FROM job WHERE ws=?", (ws,))
+        space.jobs_waiting = False
+    return space
+
+
+def _roles(state: State, ws: int) -> None:
+    for label, may in (("Admin", True), ("Member", False)):
+        doc = {
+            "id": new_id(),
+            "label": label,
+            "canUpdateAllSettings": may,
+            "canReadAllObjectRecords": True,
+            "canUpdateAllObjectRecords": True,
+            "canSoftDeleteAllObjectRecords": True,
+            "canDestroyAllObjectRecords": True,
+        }
+        state.db.execute("INSERT INTO role VALUES (?,?,?)", (ws, doc["id"], dumps(doc)))
+
+
+def object_doc(given: Json, space_id: str, now: str, *, custom: bool) -> Json:
+    """A complete object document from what is given."""
+    name = given["nameSingular"]
+    return {
+        "id": new_id(),
+        "universalIdentifier": new_id() if custom else stable_id("object", name),
+        "applicationId": CUSTOM_APPLICATION if custom else STANDARD_APPLICATION,
+        "nameSingular": name,
+        "namePlural": given["namePlural"],
+        "labelSingular": given["labelSingular"],
+        "labelPlural": given["labelPlural"],
+        "description": given.get("description"),
+        "icon": given.get("icon"),
+        "shortcut": given.get("shortcut"),
+        "color": given.get("color"),
+        "isRemote": False,
+        "isActive": True,
+        "isSystem": bool(given.get("isSystem")),
+        "isUIEditable": True,
+        "isUICreatable": True,
+        "isUIReadOnly": False,
+        "isSearchable": bool(given.get("isSearchable", custom)),
+        "isLabelSyncedWithName": bool(given.get("isLabelSyncedWithName")),
+        "workspaceId": space_id,
+        "imageIdentifierFieldMetadataId": None,
+        "labelIdentifierFieldMetadataId": None,
+        "createdAt": now,
+        "updatedAt": now,
+        "custom": custom,
+    }
+
+
+def field_doc(given: Json, owner: Json, now: str, field_id: str, *, custom: bool) -> Json:
+    """A complete field document from what is given."""
+    system = bool(given.get("isSystem"))
+    editable = given["name"] == "position" or not system
+    return {
+        "id": field_id,
+        "universalIdentifier": new_id() if custom else stable_id("field", owner["nameSingular"], given["name"]),
+        "applicationId": CUSTOM_APPLICATION if custom else STANDARD_APPLICATION,
+        "type": given["type"],
+        "name": given["name"],
+        "label": given["label"],
+        "description": given.get("description"),
+        "icon": given.get("icon"),
+        "isActive": given.get("isActive", True),
+        "isSystem": system,
+        "isUIEditable": editable,
+        "isUIReadOnly": not editable,
+        "isNullable": given.get("isNullable", True),
+        "isUnique": bool(given.get("isUnique")),
+        "defaultValue": given.get("defaultValue"),
+        "options": given.get("options"),
+        "settings": given.get("settings"),
+        "workspaceId": owner["workspaceId"],
+        "objectMetadataId": owner["id"],
+        "isLabelSyncedWithName": bool(given.get("isLabelSyncedWithName")),
+        "morphId": given.get("morphId"),
+        "morph": given.get("morph"),
+        "createdAt": now,
+        "updatedAt": now,
+        "custom": custom,
+        "relation": None,
+    }
+
+
+def _metadata(space: Workspace, now: str) -> None:
+    catalog = space.catalog
+    objects: dict[str, Object] = {}
+    fields: dict[tuple[str, str], Field] = {}
+    given_fields: dict[tuple[str, str], Json] = {}
+    supply = iter(new_ids(4096))
+    # Metadata is listed by id, descending; the highest ids keep the recorded order of a new workspace.
+    first_ids = iter(sorted(new_ids(4096), reverse=True))
+    object_ids = [next(first_ids) for _ in standard_objects()]
+    slot = 0
+    for number, given in enumerate(standard_objects(), start=1):
+        objects[given["nameSingular"]] = Object(
+            number, {**object_doc(given, space.id, now, custom=False), "id": object_ids[number - 1]}
+        )
+        morph_ids: dict[str, str] = {}
+        for one in given["fields"]:
+            slot += 1
+            leads = (given["nameSingular"], one["name"]) == _FIRST_LISTED
+            owner = objects[given["nameSingular"]]
+            options = [{"id": next(supply), **option} for option in one["options"]] if one.get("options") else None
+            morph = one.get("morph")
+            extra = {"options": options, "morphId": morph_ids.setdefault(morph, next(supply)) if morph else None}
+            doc = field_doc({**one, **extra}, owner.doc, now, next(first_ids if leads else supply), custom=False)
+            key = (given["nameSingular"], one["name"])
+            fields[key], given_fields[key] = Field(slot, number, doc), one
+    for (owner_name, _), made in fields.items():
+        relation = given_fields[(owner_name, made.name)].get("relation")
+        if relation:
+            other = fields[(relation["target"], relation["inverse"])]
+            made.doc["relation"] = {
+                "type": relation["type"],
+                "obj": objects[relation["target"]].slot,
+                "field": other.slot,
+            }
+    for obj in objects.values():
+        label = next(
+            (fields[(obj.name, n)] for n in ("name", "title") if (obj.name, n) in fields), fields[(obj.name, "id")]
+        )
+        obj.doc["labelIdentifierFieldMetadataId"] = label.id
+        catalog.add_object(obj)
+    catalog.add_fields(list(fields.values()))
+    for obj in objects.values():
+        add_view(space, obj)
+    for made in fields.values():
+        if made.doc["isUnique"]:
+            add_index(space, made, now)
+
+
+def add_view(space: Workspace, obj: Object) -> None:
+    """Add the default table view of an object, with the fields it shows."""
+    view_id = new_id()
+    doc = {
+        "id": view_id,
+        "name": "All {objectLabelPlural}",
+        "objectMetadataId": obj.id,
+        "type": "TABLE",
+        "key": "INDEX",
+        "icon": "IconList",
+        "position": 0,
+        "isCompact": False,
+        "workspaceId": space.id,
+        "createdAt": obj.doc["createdAt"],
+        "updatedAt": obj.doc["createdAt"],
+    }
+    space.state.db.execute("INSERT INTO view VALUES (?,?,?,?)", (space.ws, view_id, obj.slot, dumps(doc)))
+    shown = [one for one in obj.fields.values() if not one.doc["isSystem"] and not one.is_to_many]
+    for one in shown:
+        add_view_field(space, view_id, one)
+
+
+def add_view_field(space: Workspace, view_id: str, one: Field) -> None:
+    """Show a field in a view."""
+    doc = {
+        "id": new_id(),
+        "viewId": view_id,
+        "fieldMetadataId": one.id,
+        "isVisible": True,
+        "size": 150,
+        "position": one.slot,
+    }
+    row = (space.ws, doc["id"], view_id, one.slot, dumps(doc))
+    space.state.db.execute("INSERT INTO view_field VALUES (?,?,?,?,?)", row)
+
+
+def add_index(space: Workspace, one: Field, now: str) -> None:
+    """Note the unique index of a field."""
+    doc = {
+        "id": new_id(),
+        "name": f"IDX_UNIQUE_{one.doc['universalIdentifier'].replace('-', '')[:27]}",
+        "isUnique": True,
+        "indexType": "BTREE",
+        "indexWhereClause": None,
+        "fields": [one.id],
+        "createdAt": now,
+        "updatedAt": now,
+    }
+    space.state.db.execute("INSERT INTO index_metadata VALUES (?,?,?,?)", (space.ws, doc["id"], one.obj, dumps(doc)))
+
+
+class _SystemWriter(Writer):
+    """Writes as the server itself does when it makes a workspace."""
+
+    def __init__(self, space: Workspace) -> None:
+        super().__init__(space, Caller(key_id="", name="System", role="admin"))
+        self.actor = dict(_SYSTEM)
+
+
+def _records(space: Workspace, members: list[Json]) -> None:
+    writer = _SystemWriter(space)
+
+    def add(name: str, records: list[Any]) -> list[Json]:
+        return writer.create(space.model_named(name), records)
+
+    add("workspaceMember", [_member(at, row) for at, row in enumerate(members)])
+    companies = add("company", [{"name": name, "domainName": {"primaryLinkUrl": url}} for name, url in _COMPANIES])
+    add(
+        "person",
+        [
+            {
+                "name": {"firstName": first, "lastName": last},
+                "emails": {"primaryEmail": f"{first}.{last}@{_COMPANIES[at][1][8:]}"},
+                "companyId": companies[at]["id"],
+            }
+            for first, last, at in _PEOPLE
+        ],
+    )
+    add(
+        "opportunity",
+        [
+            {
+                "name": name,
+                "companyId": companies[at]["id"],
+                "stage": stage,
+                "amount": {"amountMicros": thousands * 1_000_000_000, "currencyCode": "USD"},
+            }
+            for name, at, stage, thousands in _OPPORTUNITIES
+        ],
+    )
+    _workflows(space, add)
+
+
+def _member(at: int, row: Json) -> Json:
+    return {
+        **({"id": row["id"]} if row.get("id") else {}),
+        "userId": row.get("userId") or new_id(),
+        "userEmail": str(row["email"]).lower(),
+        "name": {"firstName": row.get("firstName"), "lastName": row.get("lastName")},
+        "jobTitle": row.get("jobTitle"),
+        "colorScheme": "Light",
+        "position": 0,
+    }
+
+
+def _workflows(space: Workspace, add: Any) -> None:
+    created_by = space.model_named("person").obj.fields["createdBy"].id
+    group = new_id()
+    filters = [
+        {
+            "id": new_id(),
+            "type": "ACTOR",
+            "value": f'["{source}"]',
+            "operand": "IS_NOT",
+            "stepOutputKey": "{{trigger.properties.after.createdBy.source}}",
+            "fieldMetadataId": created_by,
+            "stepFilterGroupId": group,
+            "positionInStepFilterGroup": at,
+            "compositeFieldSubFieldName": "source",
+        }
+        for at, source in enumerate(("EMAIL", "CALENDAR"))
+    ]
+    settings = {
+        "fields": ["emails"],
+        "filter": {"stepFilters": filters, "stepFilterGroups": [{"id": group, "logicalOperator": "AND"}]},
+        "eventName": "person.upserted",
+    }
+    first, second = add(
+        "workflow",
+        [
+            {"name": "Create company when adding a new person", "statuses": ["ACTIVE"], "position": 0},
+            {"name": "Quick Lead", "statuses": ["ACTIVE"], "position": 1},
+        ],
+    )
+    trigger = {"name": "Record is created or updated", "type": "DATABASE_EVENT", "settings": settings}
+    manual = {"name": "Launch manually", "type": "MANUAL", "settings": {}}
+    version = {"name": "v1", "status": "ACTIVE", "steps": []}
+    versions = add(
+        "workflowVersion",
+        [
+            {**version, "trigger": trigger, "workflowId": first["id"]},
+            {**version, "trigger": manual, "workflowId": second["id"]},
+        ],
+    )
+    for workflow, made in ((first, versions[0]), (second, versions[1])):
+        _SystemWriter(space).update_one(
+            space.model_named("workflow"), workflow["id"], {"lastPublishedVersionId": made["id"]}
+        )
+    add(
+        "workflowAutomatedTrigger",
+        [{"type": "DATABASE_EVENT", "settings": settings, "workflowId": first["id"], "position": 0}],
+    )
