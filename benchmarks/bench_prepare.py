@@ -25,12 +25,15 @@ ROUNDS = 3
 
 PLAIN = """
 COPY (SELECT PatNum, trim(LName) AS last_name, trim(FName) AS first_name, lower(trim(EMail)) AS email,
-        try_strptime(Birthdate, '%Y-%m-%d')::DATE AS birth_date, Gender, trim(Addr1) AS street, trim(City) AS city, State, Zip,
+        try_strptime(Birthdate, '%Y-%m-%d')::DATE AS birth_date, Gender, trim(Addr1) AS street, trim(City) AS city,
+        State, Zip,
         regexp_replace(WirelessPhone, '[^0-9]', '', 'g') AS mobile, regexp_replace(HmPhone, '[^0-9]', '', 'g') AS home,
         CarrierNum, GroupNo, MemberId, PatStatus, try_strptime(DateCreated, '%Y-%m-%d %H:%M:%S') AS created
-      FROM read_csv('{folder}/Patients.csv', all_varchar = true, header = true)) TO '{out}/patients.parquet' (FORMAT parquet);
+      FROM read_csv('{folder}/Patients.csv', all_varchar = true, header = true))
+  TO '{out}/patients.parquet' (FORMAT parquet);
 COPY (SELECT a.AptNum, a.PatientID, try_strptime(a.AptDate || ' ' || a.AptTime, '%m/%d/%Y %I:%M %p') AS starts,
-        try_strptime(a.AptDate || ' ' || a.AptTime, '%m/%d/%Y %I:%M %p') + to_minutes(try_cast(a.LengthMin AS INTEGER)) AS ends,
+        try_strptime(a.AptDate || ' ' || a.AptTime, '%m/%d/%Y %I:%M %p')
+          + to_minutes(try_cast(a.LengthMin AS INTEGER)) AS ends,
         a.AptType, a.AptStatus, trim(a.AptNote) AS note, a.ProvID, p.PatNum IS NOT NULL AS has_patient
       FROM read_csv('{folder}/Appointments.csv', all_varchar = true, header = true, null_padding = true) a
       LEFT JOIN read_csv('{folder}/Patients.csv', all_varchar = true, header = true) p ON p.PatNum = a.PatientID)
