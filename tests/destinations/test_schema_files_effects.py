@@ -301,3 +301,17 @@ def test_who_sees_an_object_follows_the_roles_and_their_exceptions() -> None:
 
     assert destination(respond).roles_that_read("person") == ["Admin", "Billing"]
     assert destination(respond).roles_that_read("task") == ["Admin", "Guest"]
+
+
+def test_a_version_without_rights_per_object_tells_the_general_right() -> None:
+    """The question is asked again without what that version doesn't know."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if b"objects(" in request.content:
+            return good(request, page(OBJECTS))
+        if b"objectPermissions" in request.content:
+            unknown = {"message": 'Cannot query field "objectPermissions" on type "Role".', "extensions": {}}
+            return failed(request, unknown, with_data=False)
+        return good(request, [{"label": "Admin", "canReadAllObjectRecords": True}])
+
+    assert destination(respond).roles_that_read("person") == ["Admin"]

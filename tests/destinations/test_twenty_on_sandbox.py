@@ -15,6 +15,7 @@ from dentlib.destinations.twenty import TwentyDestination, open_twenty
 from dentlib.errors import AccessDenied, InDoubt, Refused
 from dentlib.model import Decision, Option, WantedField, WantedObject, WantedSchema
 from dentlib.sandbox.twenty.server import TwentySandbox
+from dentlib.sandbox.twenty.snapshot import Rows, differences, dump_state
 
 CLAIM = WantedObject("insuranceClaim", "insuranceClaims", "Insurance claim", "Insurance claims", "Invented")
 CLAIM_TYPES = (Option("OPEN", "Open", "blue"), Option("PAID", "Paid", "green"))
@@ -41,12 +42,17 @@ class QuickClock(SystemClock):
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[TwentySandbox]:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """One server for all; every test leaves it as it was."""
-    server = TwentySandbox(limits="off")
-    server.start()
-    yield server
-    server.stop()
+    state = tmp_path_factory.mktemp("sandbox") / "state.sqlite"
+    with TwentySandbox(state, limits="off") as server:
+        yield Workspace(server, state)
+
+
+@pytest.fixture
+def sandbox(workspace: Workspace) -> TwentySandbox:
+    """The server alone."""
+    return workspace.server
 
 
 @pytest.fixture
@@ -66,11 +72,22 @@ def applied(twenty: TwentyDestination) -> Iterator[TwentyDestination]:
         twenty.undo(recipe)
 
 
-def everything(sandbox: TwentySandbox) -> dict[str, list[Any]]:
-    """Return all tables of the server's state, without the metadata version counter."""
-    from dentlib.sandbox.twenty.snapshot import dump_state
+class Workspace:
+    """The server under test, and what it has stored."""
 
-    return dump_state(sandbox.state_path)
+    def __init__(self, server: TwentySandbox, state: Path) -> None:
+        self.server, self.state = server, state
+
+    def ask(self, path: str, body: dict[str, Any]) -> None:
+        """Call one of the sandbox's own endpoints."""
+        headers = {"Authorization": f"Bearer {self.server.api_key}"}
+        url = f"{self.server.url}/sandbox/{path}"
+        httpx.post(url, json=body, headers=headers, trust_env=False).raise_for_status()
+
+    def stored(self) -> Rows:
+        """Return every table, after the worker is done."""
+        self.ask("settle", {})
+        return dump_state(self.state)
 
 
 def person(number: int, **more: Any) -> dict[str, Any]:
@@ -83,10 +100,10 @@ def person(number: int, **more: Any) -> dict[str, Any]:
 
 
 def test_schema_planned_applied_and_undone_leaves_everything_as_it_was(
-    sandbox: TwentySandbox, twenty: TwentyDestination
+    workspace: Workspace, twenty: TwentyDestination
 ) -> None:
     """All is created or extended, a second plan finds it there, and undoing restores every table."""
-    before = everything(sandbox)
+    before = workspace.stored()
     plan = twenty.plan(WANTED)
     assert plan.conflicts == ()
     assert {i.decision for i in plan.items} == {Decision.CREATE, Decision.EXTEND}
@@ -101,14 +118,14 @@ def test_schema_planned_applied_and_undone_leaves_everything_as_it_was(
     for _ in range(2):
         for recipe in reversed(recipes):
             twenty.undo(recipe)
-    assert everything(sandbox) == before
+    assert differences(before, workspace.stored()) == {}
 
 
 def test_records_are_created_read_counted_changed_and_destroyed(
-    sandbox: TwentySandbox, applied: TwentyDestination
+    workspace: Workspace, applied: TwentyDestination
 ) -> None:
     """What is read has the form of what was written; destroying leaves no record, timeline entry or run."""
-    before = everything(sandbox)
+    before = workspace.stored()
     people = [person(n, dateOfBirth="1980-02-29", createdAt="2011-03-04T05:06:07.000Z") for n in range(200)]
     claims = [
         {
@@ -141,7 +158,7 @@ def test_records_are_created_read_counted_changed_and_destroyed(
         applied.destroy(name, ids, "d1")
         applied.destroy(name, ids, "d2")
         assert applied.read(name, ids, deleted=True) == {}
-    assert everything(sandbox) == before
+    assert differences(before, workspace.stored()) == {}
 
 
 def test_a_duplicate_refuses_the_whole_batch_and_names_the_record(applied: TwentyDestination) -> None:
@@ -173,10 +190,10 @@ def test_an_option_in_use_is_kept(applied: TwentyDestination) -> None:
 
 
 def test_a_file_is_sent_attached_fetched_and_destroyed(
-    sandbox: TwentySandbox, applied: TwentyDestination, tmp_path: Path
+    workspace: Workspace, applied: TwentyDestination, tmp_path: Path
 ) -> None:
     """The bytes come back identical, and go with the attachment."""
-    before = everything(sandbox)
+    before = workspace.stored()
     someone = person(9)
     applied.create("person", [someone], "p")
     path = tmp_path / "consent.txt"
@@ -196,12 +213,12 @@ def test_a_file_is_sent_attached_fetched_and_destroyed(
     applied.destroy("attachment", [attachment["id"]], "d")
     applied.destroy_side_effects("person", [someone["id"]])
     applied.destroy("person", [someone["id"]], "d")
-    assert everything(sandbox) == before
+    assert differences(before, workspace.stored()) == {}
 
 
-def test_triggers_go_off_and_on_as_they_were(sandbox: TwentySandbox, twenty: TwentyDestination) -> None:
+def test_triggers_go_off_and_on_as_they_were(workspace: Workspace, twenty: TwentyDestination) -> None:
     """The prefilled trigger is found, off twice, on twice, and every table is as before."""
-    before = everything(sandbox)
+    before = workspace.stored()
     (switch,) = twenty.switches()
     assert "person.upserted" in switch.label
     for _ in range(2):
@@ -210,7 +227,7 @@ def test_triggers_go_off_and_on_as_they_were(sandbox: TwentySandbox, twenty: Twe
     for _ in range(2):
         twenty.switch_on(switch)
     assert twenty.switches() == [switch]
-    assert everything(sandbox) == before
+    assert differences(before, workspace.stored()) == {}
 
 
 def test_members_workspace_and_roles_are_read(twenty: TwentyDestination) -> None:
@@ -240,13 +257,11 @@ def test_a_key_without_rights_is_denied(sandbox: TwentySandbox) -> None:
 
 @pytest.mark.parametrize("kind", ["lost", "half", "status", "twice"])
 def test_a_lost_answer_leaves_a_write_in_doubt_and_it_is_found(
-    sandbox: TwentySandbox, twenty: TwentyDestination, kind: str
+    workspace: Workspace, twenty: TwentyDestination, kind: str
 ) -> None:
     """After each fault the next calls are right: nothing is taken for what it isn't."""
     company = {"id": str(uuid.uuid4()), "name": "Invented Lab"}
-    plan = {"plan": [{"kind": kind, "match": "createCompanies"}]}
-    headers = {"Authorization": f"Bearer {sandbox.api_key}"}
-    httpx.post(f"{sandbox.url}/sandbox/faults", json=plan, headers=headers, trust_env=False).raise_for_status()
+    workspace.ask("faults", {"plan": [{"kind": kind, "match": "createCompanies"}]})
     if kind == "twice":
         twenty.create("company", [company], "t1")
     else:

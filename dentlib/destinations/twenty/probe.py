@@ -5,7 +5,7 @@ from __future__ import annotations
 from dentlib.destinations.twenty.client import Client, Operation
 from dentlib.destinations.twenty.describe import Catalog
 from dentlib.destinations.twenty.records import BATCH_ROWS
-from dentlib.errors import SchemaConflict
+from dentlib.errors import Refused, SchemaConflict
 from dentlib.model import JSON, Capabilities
 
 _BODY_BYTES = 9_500_000
@@ -41,7 +41,13 @@ def uploads_directly(client: Client) -> bool:
 def roles_that_read(client: Client, catalog: Catalog, object_name: str) -> list[str]:
     """Return the labels of the roles that see records of this object, in the workspace's order. Costs no rate."""
     object_id = catalog.shape(object_name).id
-    roles: list[JSON] = client.metadata(Operation("getRoles", "", _ROLES), "read the roles")
+    try:
+        roles: list[JSON] = client.metadata(Operation("getRoles", "", _ROLES), "read the roles")
+    except Refused as refused:
+        if "objectPermissions" not in refused.message:
+            raise
+        # A version without rights per object: the general right of the role is all there is.
+        roles = client.metadata(Operation("getRoles", "", "{label canReadAllObjectRecords}"), "read the roles")
     return [str(r["label"]) for r in roles if _reads(r, object_id)]
 
 
