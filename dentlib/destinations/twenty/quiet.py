@@ -1,7 +1,8 @@
 """What reacts to a load: workflow triggers on records. Switch them off for the load, and on again as they were.
 
 An API key may not deactivate a workflow, but it may soft-delete the row of its automated trigger, which works at once,
-and restore it. Soft-deleting the workflow itself takes up to a minute and comes back deactivated.
+and restore it. Soft-deleting the workflow itself takes up to a minute and comes back deactivated. The time of the last
+change is put back too; who changed it last can't be: no call sets `updatedBy`.
 """
 
 from __future__ import annotations
