@@ -6,10 +6,26 @@ from dentlib.documents import numbers
 from dentlib.documents.view import Column, Figure, Section, Share, Status, Table, Tone, severity, severity_rank
 from dentlib.facts import AuditFacts, ColumnFacts, FileFacts, TableFacts
 from dentlib.model import Problem, Severity
-from dentlib.privacy import SMALL_CELL
+from dentlib.privacy import SMALL_CELL, mask
 
 READABLE = ("csv", "xlsx")
-"""Kinds of files that have rows."""
+"""Kinds of files that have rows. The names of all others may name a patient, and are masked."""
+
+_MOST_VALUES = 12
+_FORMAT_WORDS = {
+    "%Y": "YYYY",
+    "%y": "YY",
+    "%m": "MM",
+    "%d": "DD",
+    "%b": "Mon",
+    "%B": "Month",
+    "%H": "hh",
+    "%I": "hh",
+    "%M": "mm",
+    "%S": "ss",
+    "%f": "ffffff",
+    "%p": "AM/PM",
+}
 
 
 def sections(facts: AuditFacts) -> tuple[Section, ...]:
@@ -158,7 +174,7 @@ def _columns(facts: AuditFacts) -> Section:
         heading="Columns",
         finding=f"{numbers.things(len(facts.columns), 'column').capitalize()}; "
         f"{numbers.share(identifying, len(facts.columns))} hold what identifies a person and are masked here, "
-        f"{numbers.count(empty)} are empty.",
+        f"{numbers.are(empty)} empty.",
         status=Status(""),
         note="Pick-list values are shown with their rows; a value that fewer than five rows have is left out.",
         tables=(
@@ -179,7 +195,7 @@ def _columns(facts: AuditFacts) -> Section:
                     (
                         c.table,
                         c.column,
-                        f"{c.type}, {c.format}" if c.format else c.type,
+                        _type(c),
                         Share(c.filled, c.rows, bar=True),
                         c.distinct,
                         c.longest or None,
@@ -197,7 +213,16 @@ def _looks(c: ColumnFacts) -> str:
     if c.identifier_class or not c.values:
         return " · ".join(c.masked_examples)
     common = [(value, rows) for value, rows in c.values if rows >= SMALL_CELL]  # a second lock: few people, one person
-    return " · ".join(f"{value} ({numbers.count(rows)})" for value, rows in common)
+    listed = " · ".join(f"{value} ({numbers.count(rows)})" for value, rows in common[:_MOST_VALUES])
+    return listed + (f" · and {numbers.count(len(common) - _MOST_VALUES)} more" if len(common) > _MOST_VALUES else "")
+
+
+def _type(c: ColumnFacts) -> str:
+    """Say type and format as people write it: `date, MM/DD/YYYY`."""
+    form = c.format
+    for code, word in _FORMAT_WORDS.items():
+        form = form.replace(code, word)
+    return f"{c.type}, {form}" if form else c.type
 
 
 def _relationships(facts: AuditFacts) -> Section:
@@ -250,7 +275,7 @@ def _files(facts: AuditFacts) -> Section:
         f"{numbers.count(rejected)} set aside with a reason."
     )
     status = Status("stop", Tone.STOP) if lost else _verdict(0, rejected)
-    tables = [_file_table(files)]
+    tables = [t for t in (_file_table(files), _document_table(files)) if t.rows]
     if facts.intake.problems:
         tables.append(problem_table("intake-problems", "What was met while reading", facts.intake.problems))
     return Section(
@@ -269,7 +294,7 @@ def _files(facts: AuditFacts) -> Section:
 def _file_table(files: tuple[FileFacts, ...]) -> Table:
     return Table(
         name="files",
-        caption="Every file; rows in it = rows read + rows set aside",
+        caption="Files with rows; rows in it = rows read + rows set aside",
         columns=(
             Column("File", "code"),
             Column("Kind"),
@@ -286,13 +311,37 @@ def _file_table(files: tuple[FileFacts, ...]) -> Table:
                 f.kind,
                 numbers.size(f.size_bytes),
                 ", ".join(x for x in (f.encoding, f.encoding_reason) if x) or None,
-                f.physical_rows if f.kind in READABLE else None,
-                f.loaded if f.kind in READABLE else None,
-                f.rejected if f.kind in READABLE else None,
+                f.physical_rows,
+                f.loaded,
+                f.rejected,
                 f.sha256,
             )
             for f in files
+            if f.kind in READABLE
         ),
+    )
+
+
+def _document_table(files: tuple[FileFacts, ...]) -> Table:
+    return Table(
+        name="documents",
+        caption="Documents and other files; their names are masked, as they may name a patient",
+        columns=(Column("File", "value"), Column("Kind"), Column("Size", "number"), Column("SHA-256", "hash")),
+        rows=tuple(
+            (masked_path(f), f.kind, numbers.size(f.size_bytes), f.sha256) for f in files if f.kind not in READABLE
+        ),
+    )
+
+
+def masked_path(f: FileFacts) -> str:
+    """Return the path of a file with rows as it is; of any other its shape and its ending: `Aaaa/aaa99.pdf`."""
+    if f.kind in READABLE:
+        return f.path
+    stem, dot, ending = f.path.rpartition(".")
+    return (
+        f"{mask(stem, 'file_name', longest=60)}.{ending[:5]}"
+        if dot and "/" not in ending
+        else mask(f.path, "file_name", longest=60)
     )
 
 

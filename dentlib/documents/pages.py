@@ -23,7 +23,16 @@ from dentlib import assets
 from dentlib.documents import audit, cutover, mapping, rollback, run, sample, setup
 from dentlib.documents.view import NOTEBOOK_ROWS, Section, Share, Status, Table, Tone
 from dentlib.errors import UsageError
-from dentlib.facts import AuditFacts, CutoverFacts, DiffRow, MappingFacts, RollbackFacts, RunFacts, SampleFacts
+from dentlib.facts import (
+    AuditFacts,
+    CutoverFacts,
+    DiffRow,
+    FileFacts,
+    MappingFacts,
+    RollbackFacts,
+    RunFacts,
+    SampleFacts,
+)
 from dentlib.privacy import for_spreadsheet, mask
 
 Facts = AuditFacts | MappingFacts | SampleFacts | RunFacts | RollbackFacts | CutoverFacts
@@ -278,6 +287,8 @@ def as_data(facts: Any, *, reveal: bool = False) -> Any:
     """Return facts as plain dicts, lists and scalars, for `result.json` and `--json`; masked unless `reveal`. Pure."""
     if isinstance(facts, DiffRow) and not reveal:
         facts = _masked(facts)
+    if isinstance(facts, FileFacts) and not reveal:
+        facts = replace(facts, path=audit.masked_path(facts))
     if is_dataclass(facts) and not isinstance(facts, type):
         return {f.name: as_data(getattr(facts, f.name), reveal=reveal) for f in fields(facts)}
     if isinstance(facts, dict):

@@ -192,3 +192,24 @@ def test_rare_values_and_identifying_columns_show_no_value() -> None:
     name = replace(gender, identifier_class="name", values=(("Smith", 40),), masked_examples=("Aaaaa",))
     (table,) = documents.section(replace(facts, columns=(rare, name)), "columns").tables
     assert [row[-1] for row in table.rows] == ["F (40)", "Aaaaa"]
+
+
+def test_many_values_are_cut_and_formats_are_written_as_people_do() -> None:
+    """Twelve values and a count of the rest; MM/DD/YYYY rather than a program's codes."""
+    facts = invented.audit_facts()
+    times = replace(
+        facts.columns[0], identifier_class="", values=tuple((f"{h}:00", 9) for h in range(20)), format="%m/%d/%Y"
+    )
+    (table,) = documents.section(replace(facts, columns=(times,)), "columns").tables
+    assert table.rows[0][-1].endswith("11:00 (9) · and 8 more")
+    assert table.rows[0][2] == "integer, MM/DD/YYYY"
+
+
+def test_names_of_documents_are_masked() -> None:
+    """A scan may be called after its patient; the ending stays, on the page and in the data."""
+    facts = invented.audit_facts()
+    scan = replace(facts.intake.files[-1], path="Documents/Smith, Ana/x-ray 3.pdf")
+    facts = replace(facts, intake=replace(facts.intake, files=(*facts.intake.files[:-1], scan)))
+    table = documents.section(facts, "files").tables[1]
+    assert table.rows[0][0] == "Aaaaaaaaa/Aaaaa, Aaa/a-aaa 9.pdf"
+    assert "Smith" not in str(documents.as_data(facts))
