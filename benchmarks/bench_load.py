@@ -108,22 +108,17 @@ def ours(ledger: Ledger, url: str, key: str, window: str) -> float:
 
 def run() -> dict[str, float]:
     """Alternate bare loop and loader; return the median share of the bare loop's speed."""
-    with tempfile.TemporaryDirectory(prefix="dentlib-bench-") as folder:
-        sandbox = TwentySandbox(Path(folder) / "state.sqlite", limits="off")
-        sandbox.start()
-        try:
-            destination = open_destination(
-                "twenty", sandbox.url, sandbox.api_key, clock=SystemClock(), calls_per_minute=None
-            )
-            workspace = destination.workspace()
-            shares = []
-            with Ledger.open(
-                Path(folder) / "ledger.sqlite", workspace=workspace, engagement="bench", clock=SystemClock()
-            ) as ledger:
-                for pair in range(PAIRS):
-                    first_bare = pair % 2 == 0
-                    a = bare(url, key, f"a{pair}") if first_bare else 0.0
-                    b = ours(ledger, url, key, f"b{pair}")
-                    a = a or bare(url, key, f"a{pair}")
-                    shares.append(a / b)
-            return {"share_of_bare_loop": median(shares), "records_per_window": float(ROWS), "windows": float(PAIRS)}
+    shares = []
+    with (
+        tempfile.TemporaryDirectory(prefix="dentlib-bench-") as folder,
+        served(Path(folder) / "state.sqlite") as (url, key),
+    ):
+        destination = open_destination("twenty", url, key, clock=SystemClock(), calls_per_minute=None)
+        workspace, file = destination.workspace(), Path(folder) / "ledger.sqlite"
+        with Ledger.open(file, workspace=workspace, engagement="bench", clock=SystemClock()) as ledger:
+            for pair in range(PAIRS):
+                first = bare(url, key, f"a{pair}") if pair % 2 == 0 else 0.0
+                second = ours(ledger, url, key, f"b{pair}")
+                shares.append((first or bare(url, key, f"a{pair}")) / second)
+        destination.close()
+    return {"share_of_bare_loop": median(shares), "records_per_window": float(ROWS), "windows": float(PAIRS)}
