@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from importlib import resources
 from typing import Any, Literal
 
 import orjson
@@ -165,13 +166,13 @@ class Site:
                 raise auth.missing()
             space, caller = self.authenticate(token)
             if len(body) > MAX_JSON_BYTES:
-                return web.Response(status=500, text="request entity too large")
+                return _raw_json("request entity too large", 500)
             try:
                 content = orjson.loads(body) if body else None
             except orjson.JSONDecodeError as error:
                 return _json({"message": _json_words(body, error), "error": "Bad Request", "statusCode": 400}, 400)
             parts = tuple(part for part in path[len("/rest/") :].split("/") if part)
-            query = {key: value for key, value in request.query.items()}
+            query = dict(request.query.items())
             if parts[:1] == ("open-api",):
                 document = openapi.metadata_document if parts[1:] == ("metadata",) else None
                 shown = document(self.base_url) if document else openapi.core_document(space.catalog, self.base_url)
@@ -183,6 +184,8 @@ class Site:
                 status, answer = Rest(space, caller).answer(RestCall(request.method, path, parts, query, content))
         except Refusal as refusal:
             return _json(refusal.rest(), refusal.status)
+        if answer is True:
+            return web.Response(text="true", status=status, content_type="text/html", charset="utf-8")
         return _json(answer, status)
 
     # -- GraphQL ------------------------------------------------------------------------------------------------
@@ -193,7 +196,7 @@ class Site:
         try:
             given = self._graphql_body(request, body)
         except Refusal as refusal:
-            return web.Response(status=refusal.status, text=refusal.message)
+            return _raw_json(refusal.message, refusal.status)
         try:
             document = Document(str(given.get("query") or ""), given.get("variables"), given.get("operationName"))
         except GraphQLError as error:
@@ -359,7 +362,12 @@ def _words(body: bytes) -> str:
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json", charset="utf-8")
+
+
+def _raw_json(text: str, status: int) -> web.Response:
+    """Plain text under JSON's name, as the body parser's own errors come."""
+    return web.Response(text=text, status=status, content_type="application/json", charset="utf-8")
 
 
 def _json_words(body: bytes, error: orjson.JSONDecodeError) -> str:
@@ -419,25 +427,5 @@ def read_multipart(body: bytes, content_type: str) -> dict[str, tuple[str | None
 
 def client_config() -> Json:
     """What `/client-config` tells anyone; no server version is in it, as in the real one."""
-    return {
-        "billing": {"isBillingEnabled": False, "trialPeriods": []},
-        "aiModels": [],
-        "authProviders": {"google": False, "magicLink": False, "password": True, "microsoft": False, "sso": []},
-        "signInPrefilled": False,
-        "isMultiWorkspaceEnabled": False,
-        "isEmailVerificationRequired": False,
-        "defaultSubdomain": "app",
-        "frontDomain": "localhost",
-        "publicFunctionDomain": None,
-        "support": {"supportDriver": "NONE"},
-        "sentry": {},
-        "captcha": {},
-        "api": {"mutationMaximumAffectedRecords": 100},
-        "isAttachmentPreviewEnabled": True,
-        "analyticsEnabled": False,
-        "canManageFeatureFlags": False,
-        "publicFeatureFlags": [],
-        "isImapSmtpCaldavEnabled": True,
-        "isConfigVariablesInDbEnabled": False,
-        "enterpriseInstanceType": "production",
-    }
+    found: Json = orjson.loads(resources.files(__package__).joinpath("client-config-2.21.json").read_bytes())
+    return found

@@ -36,7 +36,7 @@ _BASE_FIELDS: tuple[Json, ...] = (
     {"name": "id", "type": "UUID", "label": "Id", "icon": "Icon123", "isNullable": False, "defaultValue": "uuid"},
     {
         "name": "createdAt", "type": "DATE_TIME", "label": "Creation date", "icon": "IconCalendar",
-        "isNullable": False, "defaultValue": "now", "settings": {"displayFormat": "RELATIVE"},
+        "isNullable": False, "defaultValue": "now",
     },
     {
         "name": "createdBy", "type": "ACTOR", "label": "Created by", "icon": "IconCreativeCommonsSa",
@@ -44,7 +44,6 @@ _BASE_FIELDS: tuple[Json, ...] = (
     },
     {
         "name": "deletedAt", "type": "DATE_TIME", "label": "Deleted at", "icon": "IconCalendarClock",
-        "settings": {"displayFormat": "RELATIVE"},
     },
     {
         "name": "position", "type": "POSITION", "label": "Position", "icon": "IconHierarchy2", "isNullable": False,
@@ -52,7 +51,7 @@ _BASE_FIELDS: tuple[Json, ...] = (
     },
     {
         "name": "updatedAt", "type": "DATE_TIME", "label": "Last update", "icon": "IconCalendarClock",
-        "isNullable": False, "defaultValue": "now", "settings": {"displayFormat": "RELATIVE"},
+        "isNullable": False, "defaultValue": "now",
     },
     {
         "name": "updatedBy", "type": "ACTOR", "label": "Updated by", "icon": "IconUserCircle", "isNullable": False,

@@ -119,7 +119,11 @@ class MetadataView:
             "deletedAt": None,
             "trashRetentionDays": 14,
             "workspaceMembersCount": self._count("workspaceMember"),
-            "featureFlags": [{"key": key, "value": value} for key, value in space.flags.items()],
+            "featureFlags": [
+                {"key": key, "value": value}
+                for key, value in space.flags.items()
+                if value or key != "IS_REST_METADATA_API_NEW_FORMAT_DIRECT"
+            ],
             "workspaceUrls": {"subdomainUrl": space.base_url, "customUrl": None},
         }
 

@@ -90,6 +90,8 @@ class Model:
         if not one.doc.get("isNullable", True):
             self.not_null.add(name)
         default = plain_default(one.doc.get("defaultValue"))
+        if isinstance(default, dict) and kind in EMPTY:
+            default = {part: value for part, value in default.items() if value not in (None, "")} or None
         if default is not None and name not in ("id", "position", "createdBy", "updatedBy", *_SYSTEM_CLOCK):
             self.defaults[name] = "now" if kind == "DATE_TIME" else default
         if kind in EMPTY:

@@ -42,23 +42,23 @@ class Operations:
         """Soft-delete one record; one that is soft-deleted already is marked again. Raises Refusal."""
         self._no_members(model)
         docs = [self.reader.one(model, record_id, with_deleted=True)]
-        return removing.mark_deleted(self.space, model, docs, self.space.now, self.caller.actor)[0]
+        return removing.mark_deleted(self.space, model, docs, self.space.now)[0]
 
     def delete_many(self, model: Model, filter: Json | None) -> list[Json]:
         """Soft-delete every live record that the filter matches. Raises Refusal."""
         self._no_members(model)
         docs = self.reader.matching(model, self._needed(filter, "delete"), with_deleted=False)
-        return removing.mark_deleted(self.space, model, docs, self.space.now, self.caller.actor)
+        return removing.mark_deleted(self.space, model, docs, self.space.now)
 
     def restore_one(self, model: Model, record_id: str) -> Json:
         """Bring one soft-deleted record back. Raises Refusal."""
         docs = [self.reader.one(model, record_id, with_deleted=True)]
-        return removing.mark_deleted(self.space, model, docs, None, self.caller.actor)[0]
+        return removing.mark_deleted(self.space, model, docs, None)[0]
 
     def restore_many(self, model: Model, filter: Json | None) -> list[Json]:
         """Bring every record that the filter matches back. Raises Refusal."""
         docs = self.reader.matching(model, self._needed(filter, "restore"), with_deleted=True)
-        return removing.mark_deleted(self.space, model, docs, None, self.caller.actor)
+        return removing.mark_deleted(self.space, model, docs, None)
 
     def destroy_one(self, model: Model, record_id: str) -> Json:
         """Remove one record for good, live or soft-deleted. Raises Refusal."""

@@ -23,7 +23,7 @@ from dentlib.sandbox.twenty.limiter import Limiter
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.state import State, dumps
 from dentlib.sandbox.twenty.workspace import Caller, SteerableClock, Workspace
-from dentlib.sandbox.twenty.writing import Writer
+from dentlib.sandbox.twenty.writing import MAX_RECORDS, Writer
 
 STANDARD_APPLICATION = stable_id("application", "standard")
 CUSTOM_APPLICATION = stable_id("application", "custom")
@@ -31,7 +31,8 @@ _SYSTEM = {"source": "MANUAL", "workspaceMemberId": None, "name": "System", "con
 _FLAGS = {
     "IS_UNIQUE_INDEXES_ENABLED": False,
     "IS_EMAIL_GROUP_ENABLED": True,
-    "IS_JUNCTION_RELATIONS_ENABLED": False,
+    "IS_JUNCTION_RELATIONS_ENABLED": True,
+    "IS_SETTINGS_DISCOVERY_HERO_ENABLED": False,
     "IS_REST_METADATA_API_NEW_FORMAT_DIRECT": True,
 }
 _FIRST_LISTED = ("callRecording", "endedAt")
@@ -160,7 +161,7 @@ def object_doc(given: Json, space_id: str, now: str, *, custom: bool) -> Json:
 def field_doc(given: Json, owner: Json, now: str, field_id: str, *, custom: bool) -> Json:
     """A complete field document from what is given."""
     system = bool(given.get("isSystem"))
-    editable = given["name"] == "position" or not system
+    editable = (given["name"] == "position" or not system) and not given.get("readOnly")
     return {
         "id": field_id,
         "universalIdentifier": new_id() if custom else stable_id("field", owner["nameSingular"], given["name"]),
@@ -196,10 +197,9 @@ def _metadata(space: Workspace, now: str) -> None:
     objects: dict[str, Object] = {}
     fields: dict[tuple[str, str], Field] = {}
     given_fields: dict[tuple[str, str], Json] = {}
-    supply = iter(new_ids(4096))
     # Metadata is listed by id, descending; the highest ids keep the recorded order of a new workspace.
-    first_ids = iter(sorted(new_ids(4096), reverse=True))
-    object_ids = [next(first_ids) for _ in standard_objects()]
+    object_ids = sorted((f"ff{one[2:]}" for one in new_ids(len(standard_objects()))), reverse=True)
+    supply = iter(f"fe{one[2:]}" if one.startswith("ff") else one for one in new_ids(4096))
     slot = 0
     for number, given in enumerate(standard_objects(), start=1):
         objects[given["nameSingular"]] = Object(
@@ -213,7 +213,9 @@ def _metadata(space: Workspace, now: str) -> None:
             options = [{"id": next(supply), **option} for option in one["options"]] if one.get("options") else None
             morph = one.get("morph")
             extra = {"options": options, "morphId": morph_ids.setdefault(morph, next(supply)) if morph else None}
-            doc = field_doc({**one, **extra}, owner.doc, now, next(first_ids if leads else supply), custom=False)
+            doc = field_doc(
+                {**one, **extra}, owner.doc, now, f"ff{next(supply)[2:]}" if leads else next(supply), custom=False
+            )
             key = (given["nameSingular"], one["name"])
             fields[key], given_fields[key] = Field(slot, number, doc), one
     for (owner_name, _), made in fields.items():
@@ -302,7 +304,12 @@ def _records(space: Workspace, members: list[Json]) -> None:
     writer = _SystemWriter(space)
 
     def add(name: str, records: list[Any]) -> list[Json]:
-        return writer.create(space.model_named(name), records)
+        model = space.model_named(name)
+        return [
+            doc
+            for at in range(0, len(records), MAX_RECORDS)
+            for doc in writer.create(model, records[at : at + MAX_RECORDS])
+        ]
 
     add("workspaceMember", [_member(at, row) for at, row in enumerate(members)])
     companies = add("company", [{"name": name, "domainName": {"primaryLinkUrl": url}} for name, url in _COMPANIES])
@@ -366,11 +373,12 @@ def _workflows(space: Workspace, add: Any) -> None:
         "filter": {"stepFilters": filters, "stepFilterGroups": [{"id": group, "logicalOperator": "AND"}]},
         "eventName": "person.upserted",
     }
+    first_id, second_id = sorted(new_ids(2))
     first, second = add(
         "workflow",
         [
-            {"name": "Create company when adding a new person", "statuses": ["ACTIVE"], "position": 0},
-            {"name": "Quick Lead", "statuses": ["ACTIVE"], "position": 1},
+            {"id": first_id, "name": "Create company when adding a new person", "statuses": ["ACTIVE"], "position": 0},
+            {"id": second_id, "name": "Quick Lead", "statuses": ["ACTIVE"], "position": 1},
         ],
     )
     trigger = {"name": "Record is created or updated", "type": "DATABASE_EVENT", "settings": settings}

@@ -19,12 +19,12 @@ def release_unique(space: Workspace, keys: Iterable[UniqueKey], doc: Json) -> No
     space.state.db.executemany("DELETE FROM unique_value WHERE ws=? AND field=? AND value=?", gone)
 
 
-def mark_deleted(space: Workspace, model: Model, docs: list[Json], deleted_at: str | None, actor: Json) -> list[Json]:
+def mark_deleted(space: Workspace, model: Model, docs: list[Json], deleted_at: str | None) -> list[Json]:
     """Soft-delete (or, with None, restore) these records; return their new documents."""
     now = space.now
     changed: list[Json] = []
     for before in docs:
-        doc = {**before, "updatedAt": now, "updatedBy": actor}
+        doc = {**before, "updatedAt": now}
         doc.pop("deletedAt", None)
         if deleted_at is not None:
             doc["deletedAt"] = deleted_at

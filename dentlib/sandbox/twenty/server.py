@@ -17,7 +17,7 @@ from aiohttp import web
 
 from dentlib.clock import Clock, SystemClock
 from dentlib.errors import UsageError
-from dentlib.sandbox.twenty import auth, effects
+from dentlib.sandbox.twenty import auth, effects, tokens
 from dentlib.sandbox.twenty.app import Site
 from dentlib.sandbox.twenty.prefill import read_members
 from dentlib.sandbox.twenty.refusals import Json
@@ -101,10 +101,12 @@ class TwentySandbox:
         port: int = 0,
         workspaces: Literal["one", "per-token"] = "one",
         max_upload_mb: float | None = None,
+        effects_delay_s: float = 0.02,
     ) -> None:
         _check_version(version)
         self._state = State(state)
         self._site = _site(self._state, clock, members, limits, workspaces, max_upload_mb=max_upload_mb)
+        self._site.effects_delay_s = effects_delay_s
         self._port = port
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runner: web.AppRunner | None = None
@@ -120,8 +122,6 @@ class TwentySandbox:
 
     def _again(self) -> str:
         """Sign the first key of an existing state anew; no token is ever stored."""
-        from dentlib.sandbox.twenty import tokens
-
         space = self._site.main
         row = self._state.one(
             "SELECT doc FROM api_key WHERE ws=? AND role='admin' AND json_extract(doc,'$.revokedAt') IS NULL LIMIT 1",
