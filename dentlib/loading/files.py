@@ -48,20 +48,21 @@ def send_file(
         digest = sha256_of(path)
     except OSError as error:
         raise FileRefused("file_missing", f"the file can't be read: {error.strerror}") from error
-    upload = _Upload(ledger, step.name, row.source_key, digest, run_id)
+    upload = _Upload(ledger, step, row.source_key, path, digest, run_id)
     state, ticket = upload.known()
     try:
         if ticket is None or state == "void":
             ticket = upload.begin(destination, step, path, patience, hook)
-        if state != "sent":
-            ticket = _finished(upload, destination, step, path, ticket, patience, hook)
+            ticket = upload.finish(destination, ticket, path, patience, hook)
+        elif state == "begun":
+            ticket = _taken_up(upload, destination, step, path, ticket, patience, hook)
     except Refused as refusal:
         raise FileRefused(*refused_reason(refusal, row.payload)) from refusal
     label = row.payload.get("name")
     return [{"fileId": ticket.file_id, "label": label if isinstance(label, str) and label else path.name}]
 
 
-def _finished(
+def _taken_up(
     upload: _Upload,
     destination: Destination,
     step: LoadStep,
@@ -70,37 +71,37 @@ def _finished(
     patience: Patience,
     hook: Hook,
 ) -> FileTicket:
-    first = ticket
+    """Finish an upload from before a crash; its ticket may have run out, then a new one's refusal is what counts."""
     try:
-        done = patience.idempotent(lambda: destination.finish_upload(first, path))
+        return upload.finish(destination, ticket, path, patience, hook)
     except Refused:
-        # a ticket from before a crash may have run out: one more try with a new one, whose refusal counts
         fresh = upload.begin(destination, step, path, patience, hook)
-        done = patience.idempotent(lambda: destination.finish_upload(fresh, path))
-    hook("file sent")
-    upload.note(done, "sent")
-    hook("file recorded")
-    return done
+        return upload.finish(destination, fresh, path, patience, hook)
 
 
 class _Upload:
-    def __init__(self, ledger: Ledger, step: str, source_key: str, sha256: str, run_id: str) -> None:
+    def __init__(self, ledger: Ledger, step: LoadStep, source_key: str, path: Path, sha256: str, run_id: str) -> None:
         self._ledger = ledger
-        self._where = (step, source_key)
-        self._sha256 = sha256
         self._run_id = run_id
+        self._sha256 = sha256
+        self._body = {
+            "step": step.name,
+            "key": source_key,
+            "object": step.object_name,
+            "field": step.file_field,
+            "path": str(path),
+            "sha256": sha256,
+        }
 
     def known(self) -> tuple[str, FileTicket | None]:
         """Return state and ticket of an upload of the same bytes for the same row."""
         sql = "SELECT state, ticket FROM upload WHERE step = ? AND source_key = ? AND sha256 = ?"
-        for state, ticket in self._ledger.rows(sql, *self._where, self._sha256):
+        for state, ticket in self._ledger.rows(sql, self._body["step"], self._body["key"], self._sha256):
             return state, FileTicket(**orjson.loads(ticket))
         return "void", None
 
     def note(self, ticket: FileTicket, state: str) -> None:
-        step, key = self._where
-        body = {"step": step, "key": key, "sha256": self._sha256, "ticket": asdict(ticket), "state": state}
-        self._ledger.append("upload", body, run=self._run_id)
+        self._ledger.append("upload", {**self._body, "ticket": asdict(ticket), "state": state}, run=self._run_id)
 
     def begin(self, destination: Destination, step: LoadStep, path: Path, patience: Patience, hook: Hook) -> FileTicket:
         ticket = patience.idempotent(lambda: destination.begin_upload(path, step.object_name, step.file_field))
@@ -108,3 +109,12 @@ class _Upload:
         self.note(ticket, "begun")
         hook("upload recorded")
         return ticket
+
+    def finish(
+        self, destination: Destination, ticket: FileTicket, path: Path, patience: Patience, hook: Hook
+    ) -> FileTicket:
+        done = patience.idempotent(lambda: destination.finish_upload(ticket, path))
+        hook("file sent")
+        self.note(done, "sent")
+        hook("file recorded")
+        return done

@@ -15,7 +15,7 @@ Kinds of entries and their bodies:
     step_end      step, facts
     schema, schema_done, schema_undone      item | call, recipe | call
     switch        switch, state (off | on)
-    upload        step, key, sha256, ticket, state (begun | sent | void)
+    upload        step, key, object, field, path, sha256, ticket, state (begun | sent | void)
     conflicts     step, rows [[source key, record id, object, field]]; block: {"was": [{base, meant, stored}]}
     snapshot, deletions, probe, rollback, rollback_end
 """

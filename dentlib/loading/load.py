@@ -28,7 +28,7 @@ from dentlib.loading.updating import FieldConflict
 from dentlib.model import Destination, LoadStep, Progress, Silence, content_hash
 
 Kind = Literal["sample", "run", "delta"]
-EARLY_STOP_ROWS = 500
+EARLY_STOP_ROWS = 200
 """A step that is over its budget stops at once when this many rows failed; below, all its failures are found first."""
 
 
@@ -68,6 +68,7 @@ def load(
     run_id: str,
     kind: Kind,
     only_sample: bool = False,
+    retry_failed: bool = False,
     clock: Clock,
     progress: Progress | None = None,
     hook: Hook = no_hook,
@@ -76,7 +77,8 @@ def load(
 
     Resumable: the same `run_id` goes on; rows written before are not sent again. Rows whose record is live with the
     same content are unchanged; with other content they are updated field by field. Keys destroyed before are created
-    anew. With `only_sample` only rows marked `in_sample`. Bounded memory.
+    anew. With `only_sample` only rows marked `in_sample`. Rows that this run could not write are not sent again unless
+    they were changed, or `retry_failed` says so. Bounded memory.
 
     Raises BudgetExceeded when a step's rejected and failed rows are more than its share (not in a sample),
     DestinationError when the destination or its state prevents going on; what was written until then is in the ledger.
@@ -100,8 +102,20 @@ def load(
         sender.settle_open_calls()
         _begin(ledger, run_id, kind, steps)
         with quiet(ledger, destination, patience=patience, hook=hook, run_id=run_id) as switched_off:
-            for step in steps:
-                _one_step(run, sender, con, step, kind=kind, only_sample=only_sample, progress=progress)
+            try:
+                for step in steps:
+                    _one_step(
+                        run,
+                        sender,
+                        con,
+                        step,
+                        kind=kind,
+                        only_sample=only_sample,
+                        retry_failed=retry_failed,
+                        progress=progress,
+                    )
+            finally:
+                sender.close()  # before the switches go on: a client serves one call at a time
     finally:
         sender.close()
     ledger.append("run_end", {"verdict": "loaded"}, run=run_id)
@@ -149,6 +163,7 @@ def _one_step(
     *,
     kind: Kind,
     only_sample: bool,
+    retry_failed: bool,
     progress: Progress,
 ) -> None:
     total = count_rows(con, step, only_sample=only_sample)
@@ -158,7 +173,7 @@ def _one_step(
     allowed = int(step.error_budget * read)
     label = step.label or step.name
     progress.start(label, total)
-    state = StepLoad(sender, con, step, run.dead, only_sample=only_sample)
+    state = StepLoad(sender, con, step, run.dead, only_sample=only_sample, retry_failed=retry_failed)
     for done in state.work():
         progress.advance(label, done)
         over = state.failed + rejected > allowed

@@ -20,7 +20,7 @@ from dentlib.loading.quiet import restore_switches
 from dentlib.loading.readback import differing, field_types
 from dentlib.loading.schema import schema_name, undo_schema
 from dentlib.loading.snapshot import Snapshot, snapshot
-from dentlib.loading.uploads import void_uploads
+from dentlib.loading.uploads import take_back_uploads
 from dentlib.model import JSON, Destination, Progress, Silence
 
 _TASK = "rollback"
@@ -76,7 +76,7 @@ def rollback(
     back.settle()
     progress.start(_TASK, sum(n for _, n in preview(ledger).destroyed), "records")
     back.take_back(progress)
-    void_uploads(ledger, destination, patience=patience, hook=hook)
+    back.kept += take_back_uploads(ledger, destination, patience=patience, hook=hook)
     removed = undo_schema(ledger, destination, patience=patience, hook=hook)
     restore_switches(ledger, destination, patience=patience, hook=hook)
     before = baseline(ledger)

@@ -30,6 +30,7 @@ class StepLoad:
         dead: dict[str, str],
         *,
         only_sample: bool,
+        retry_failed: bool = False,
     ) -> None:
         self._sender = sender
         self._con = con
@@ -39,6 +40,7 @@ class StepLoad:
         self._updater = Updater(sender)
         self._counts: Counter[Outcome] = Counter()
         self._noted = self._noted_until()
+        self._retry_failed = retry_failed
         self._known_trouble = sender.ledger.trouble(sender.run_id, step.name)
         self._in_flight: Sent | None = None
         self.conflicts: list[FieldConflict] = []
@@ -102,9 +104,10 @@ class StepLoad:
             yield from new
 
     def _hopeless(self, row: Row, max_body_bytes: int) -> tuple[str, str] | None:
-        """Say why a row need not be sent: it failed before in this run, its parent isn't there, it fits no call."""
+        """Say why a row is not to be sent: it failed before in this run, its parent isn't there, it fits no call."""
         known = self._known_trouble.get(row.source_key)
-        if known and known[0] == row.row_hash and known[1] != "parent_failed":
+        settled = known and known[0] == row.row_hash and known[1] != "parent_failed"
+        if known and settled and not self._retry_failed:
             return known[1], known[2]
         if self._dead:
             for name, value in row.payload.items():

@@ -1,29 +1,86 @@
-"""Forget the uploads of a load that is rolled back. A file goes with its record."""
+"""Take back uploads in a rollback. A file goes with its record; one that never got a record is given one and destroyed.
+
+Destinations have no call that removes a file that belongs to nothing.
+"""
 
 from __future__ import annotations
 
-import orjson
+from pathlib import Path
 
-from dentlib.loading.ledger import Ledger
+from dentlib.errors import Refused
+from dentlib.loading.ledger import Entry, Ledger
 from dentlib.loading.patience import Hook, Patience, no_hook
-from dentlib.model import Destination
+from dentlib.loading.probe import PREFIX, sweep_probes
+from dentlib.model import JSON, Destination, FileTicket, record_id
+
+Kept = tuple[str, str, str]
+"""(object, id, why): what stays in the destination"""
 
 
-def unused_uploads(ledger: Ledger) -> list[tuple[str, str]]:
-    """Return (step, source key) of files that were uploaded, but whose record was never written."""
-    sql = """
-        SELECT u.step, u.source_key FROM upload AS u LEFT JOIN current AS c USING (step, source_key)
-        WHERE u.state <> 'void' AND c.state IS NULL ORDER BY 1, 2
+def take_back_uploads(
+    ledger: Ledger, destination: Destination, *, patience: Patience, hook: Hook = no_hook
+) -> tuple[Kept, ...]:
+    """Remove files without a record and mark all uploads as void, so that a later run sends them again.
+
+    Returns what could not be removed: uploads that never were finished, whose file is gone from here, or that ran out.
+    Idempotent, resumable.
     """
-    return [(step, key) for step, key in ledger.rows(sql)]
+    kept: list[Kept] = []
+    for entry in _uploads(ledger):
+        if not _used(ledger, entry):
+            try:
+                _remove(ledger, destination, entry, patience, hook)
+            except (Refused, OSError):
+                file_id = entry.body["ticket"]["file_id"]
+                kept.append(
+                    (entry.body["object"], file_id, "an upload without a record; the destination sweeps it away")
+                )
+        ledger.append("upload", entry.body | {"state": "void"})
+        hook("upload void")
+    return tuple(kept)
 
 
-def void_uploads(ledger: Ledger, destination: Destination, *, patience: Patience, hook: Hook = no_hook) -> int:
-    """Mark every upload as void, so that a later run sends its file again; return how many."""
-    found = list(ledger.rows("SELECT step, source_key, sha256, ticket FROM upload WHERE state <> 'void'"))
-    with ledger.transaction():
-        for step, key, sha256, ticket in found:
-            body = {"step": step, "key": key, "sha256": sha256, "ticket": orjson.loads(ticket), "state": "void"}
-            ledger.append("upload", body)
-    hook("uploads void")
-    return len(found)
+def _uploads(ledger: Ledger) -> list[Entry]:
+    """Return the newest entry of each file that isn't void."""
+    newest: dict[str, Entry] = {}
+    for entry in ledger.entries("kind = 'upload' AND seq > ?", ledger.epoch):
+        newest[entry.body["ticket"]["file_id"]] = entry
+    return [e for e in newest.values() if e.body["state"] != "void"]
+
+
+def _used(ledger: Ledger, upload: Entry) -> bool:
+    """Tell whether a record was written with this file: made after it, for the same row, naming it."""
+    current = ledger.current(upload.body["step"], [upload.body["key"]]).get(upload.body["key"])
+    if current is None or current.made < upload.seq:
+        return False
+    made = ledger.entry(current.made)
+    file_id = upload.body["ticket"]["file_id"]
+    files: list[JSON] = next(r for r in made.records() if r["id"] == current.record_id).get(upload.body["field"]) or []
+    return any(f["fileId"] == file_id for f in files)
+
+
+def _remove(ledger: Ledger, destination: Destination, upload: Entry, patience: Patience, hook: Hook) -> None:
+    body = upload.body
+    ticket = FileTicket(**body["ticket"])
+    if body["state"] == "begun":
+        ticket = patience.idempotent(lambda: destination.finish_upload(ticket, Path(body["path"])))
+    step = PREFIX + body["step"]
+    record = {"id": record_id(ledger.engagement, step, ticket.file_id), body["field"]: [_file(ticket, body)]}
+    call = ledger.begin_call(
+        run="",
+        step=step,
+        object_name=body["object"],
+        op="create",
+        tag="probe",
+        rows=[(ticket.file_id, record["id"], "")],
+        block={"new": [record]},
+    )
+    hook("intent committed")
+    try:
+        patience.transient(lambda: destination.create(body["object"], [record], f"probe_c{call}"))
+    finally:
+        sweep_probes(ledger, destination, patience=patience, hook=hook)
+
+
+def _file(ticket: FileTicket, body: JSON) -> JSON:
+    return {"fileId": ticket.file_id, "label": Path(body["path"]).name}

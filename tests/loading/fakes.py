@@ -78,10 +78,10 @@ class FakeCrm:
         self.db.execute("ROLLBACK" if kind else "COMMIT")
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return everything, table by table. A pending upload is not part of a workspace: a cron sweeps it."""
+        """Return everything, table by table. An upload that was only begun is not: a cron sweeps it."""
         tables = ("record", "email", "switch", "field")
         found = {t: sorted(self.db.execute(f"SELECT * FROM {t}").fetchall()) for t in tables}
-        found["file"] = sorted(self.db.execute("SELECT * FROM file WHERE state = 'used'").fetchall())
+        found["file"] = sorted(self.db.execute("SELECT * FROM file WHERE state <> 'begun'").fetchall())
         return found
 
     def insert(self, object_name: str, records: Sequence[JSON]) -> None:

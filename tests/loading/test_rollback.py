@@ -105,3 +105,29 @@ def test_a_probe_follows_lookups_to_probe_records(world: Any) -> None:
     assert facts.passed
     assert "companyId" in {f.field for f in facts.fields if f.step == "patients"}
     assert world.crm.dump() == before
+
+
+def test_files_that_never_got_a_record_are_taken_back_too(world: Any) -> None:
+    """Sent, or only begun: the rollback leaves no file behind that it knows of."""
+    before = world.crm.dump()
+    world.destination.hook = die_at("crm after finish upload", 2)
+    with pytest.raises(KeyboardInterrupt):
+        world.load()
+    world.destination.hook = lambda name: None
+    assert len(world.crm.db.execute("SELECT * FROM file WHERE state = 'sent'").fetchall()) == 2
+    facts = rollback(world.ledger, world.destination, clock=world.clock)
+    assert len(facts.kept) == 1, "the file that was refused can't be finished, only told"
+    assert world.crm.dump() == before
+    assert len(world.crm.db.execute("SELECT * FROM file").fetchall()) == 1
+
+
+def die_at(wanted: str, time: int) -> Any:
+    """Return a hook that interrupts at the n-th effect of that name."""
+    seen: list[str] = []
+
+    def hook(name: str) -> None:
+        seen.append(name)
+        if name == wanted and seen.count(wanted) == time:
+            raise KeyboardInterrupt
+
+    return hook
