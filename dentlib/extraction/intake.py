@@ -171,8 +171,7 @@ class _Loading:
                 f"none of the {len(received)} file(s) is a table",
                 "an export is CSV, tab or semicolon separated text, or Excel; ask the practice for one of these",
             )
-        for fact in facts:
-            self._record(fact)
+        self._record(facts)
         return tuple(facts)
 
     def _file(self, file: Received) -> list[FileFacts]:
@@ -273,15 +272,22 @@ class _Loading:
         self.names[name] += 1
         return name
 
-    def _record(self, fact: FileFacts) -> None:
-        row = [fact.path, fact.sha256, fact.size_bytes, fact.kind, fact.table or None, fact.encoding]
-        row += [fact.encoding_reason, fact.delimiter, fact.physical_rows, fact.loaded, fact.rejected, fact.header_line]
-        row.append(looks_like(self.folder / fact.path) if fact.kind in ("document", "other") else fact.kind)
-        self.con.execute(f"INSERT INTO meta.files VALUES ({', '.join('?' * len(row))})", row)
-        if fact.table:
-            counts = [fact.path, fact.table, fact.physical_rows, fact.loaded, fact.rejected]
-            self.con.execute("INSERT INTO meta.tables VALUES (?, NULL, ?)", [fact.table, fact.path])
-            self.con.execute("INSERT INTO meta.control_extract VALUES (?, ?, ?, ?, ?)", counts)
+    def _record(self, facts: list[FileFacts]) -> None:
+        rows = []
+        for f in facts:
+            counts = (f.physical_rows, f.loaded, f.rejected, f.header_line)
+            how = (f.encoding, f.encoding_reason, f.delimiter)
+            rows.append((f.path, f.sha256, f.size_bytes, f.kind, f.table or None, *how, *counts, self._looks_like(f)))
+        columns = [list(c) for c in zip(*rows, strict=True)]  # one statement: inserts one by one take ages
+        self.con.execute(f"INSERT INTO meta.files SELECT {', '.join(['unnest(?)'] * len(columns))}", columns)
+        self.con.execute("INSERT INTO meta.tables SELECT table_name, NULL, path FROM meta.files WHERE table_name <> ''")
+        self.con.execute(
+            "INSERT INTO meta.control_extract SELECT path, table_name, physical_rows, loaded, rejected FROM meta.files "
+            "WHERE table_name <> ''"
+        )
+
+    def _looks_like(self, fact: FileFacts) -> str:
+        return fact.kind if fact.table else looks_like(self.folder / fact.path)
 
     def _note(
         self, code: str, where: str, message: str, severity: Severity = Severity.WARNING, *, count: int = 1

@@ -20,8 +20,7 @@ _TOTALS = re.compile(
     r"(?i)^\W*((grand|sub|genel)[ -]?)?(totals?|sum|summe|gesamt|toplam|totaal|totaux|total général)\W*$"
 )
 _AMOUNT = re.compile(r"[\s$€£₺(+-]*\d[\d.,' ]*[\s$€£₺)%-]*|[A-Z]{3} ?[\d.,]+|[\d.,]+ ?[A-Z]{3}|-+")
-_NOT_A_TOTAL = frozenset("0123456789")
-MAX_RAW_CHARACTERS = 10_000
+_DIGITS = frozenset("0123456789")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Judged(NamedTuple):
     """One record; `row` counts those behind the header from 1 (a preamble's are 0), `line` is physical, from 1.
 
     `reason` empty: loaded, with exactly the header's number of cells; None is an unquoted
-    empty cell.
+    empty cell. `plain`: `raw` is one line without a quote, as wide as the header, and can be passed on as it stands.
     """
 
     row: int
@@ -51,6 +50,7 @@ class Judged(NamedTuple):
     cells: list[str | None]
     raw: str
     trimmed: bool = False
+    plain: bool = False
 
 
 def survey(path: Path, dialect: Dialect) -> Survey:
@@ -72,7 +72,7 @@ def survey(path: Path, dialect: Dialect) -> Survey:
                 if not cells[-1]:
                     blank_ends += 1
                 characters += sum(map(len, cells))
-                if clean and cells[0][:1] not in _NOT_A_TOTAL and (_is_blank(cells) or _is_totals(cells)):
+                if clean and cells[0][:1] not in _DIGITS and (_is_blank(cells) or _is_totals(cells)):
                     clean = False
             clean = clean and reader.line_num == records + 1
         except csv.Error:
@@ -123,12 +123,18 @@ def judged_records(path: Path, dialect: Dialect, drops_trailing_blanks: bool) ->
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = _Lines(file)
         reader = csv.reader(lines, delimiter=dialect.delimiter)
-        row, line, number = 0, 1, -1
+        row, line, number, width = 0, 1, -1, dialect.width
         while True:
             lines.taken.clear()
             number += 1
             try:
                 cells = next(reader)
+                if len(lines.taken) == 1 and len(cells) == width and cells[0][:1] in _DIGITS and row:
+                    raw = lines.taken[0]
+                    if '"' not in raw:  # by far the most frequent case: nothing to judge
+                        row, line = row + 1, line + 1
+                        yield Judged(row, line - 1, "", [], raw.rstrip("\r\n"), plain=True)
+                        continue
             except StopIteration:
                 return
             except csv.Error:
@@ -170,11 +176,11 @@ def _judge(
 ) -> Judged:
     width = dialect.width
     if cells is None:
-        return Judged(row, line, "stray_quote", [], raw[:MAX_RAW_CHARACTERS])
+        return Judged(row, line, "stray_quote", [], raw)
     if before_header:
-        return Judged(row, line, "preamble", [], raw[:MAX_RAW_CHARACTERS])
+        return Judged(row, line, "preamble", [], raw)
     if _is_blank(cells):
-        return Judged(row, line, "blank", [], raw[:MAX_RAW_CHARACTERS])
+        return Judged(row, line, "blank", [], raw)
     reason = ""
     if len(cells) > width and any(c.strip() for c in cells[width:]):
         reason = "too_many_cells"
@@ -183,7 +189,7 @@ def _judge(
     elif len(cells) < width and not fill:
         reason = "too_few_cells"
     if reason:
-        return Judged(row, line, reason, [], raw[:MAX_RAW_CHARACTERS])
+        return Judged(row, line, reason, [], raw)
     quoted = _quoted_empty(raw, dialect.delimiter) if '""' in raw else frozenset[int]()
     values = [c if c or n in quoted else None for n, c in enumerate(cells[:width])]
     return Judged(row, line, "", values + [None] * (width - len(values)), "", len(cells) > width)

@@ -98,13 +98,17 @@ def _load_carefully(
                     _write(refused, [str(line), record.reason, record.raw.rstrip("\r\n")])
                     continue
                 loaded += 1
+                if record.plain:
+                    characters += len(record.raw) - dialect.width + 1
+                    accepted.write(f"{record.row}{dialect.delimiter}{line}{dialect.delimiter}{record.raw}\n")
+                    continue
                 trimmed += record.trimmed
                 characters += sum(len(c) for c in record.cells if c)
-                _write(accepted, [str(record.row), str(line), *record.cells])
+                _write(accepted, [str(record.row), str(line), *record.cells], dialect.delimiter)
         columns = ["_row", "_line", *_placeholders(dialect)]
         con.execute(
             f"CREATE OR REPLACE TABLE raw.{quoted(table)} AS SELECT {_named(dialect)}, {literal(file)} AS _file, "
-            f"_row::BIGINT AS _row, _line::BIGINT AS _line FROM {_our_reader(good, columns)}"
+            f"_row::BIGINT AS _row, _line::BIGINT AS _line FROM {_our_reader(good, columns, dialect.delimiter)}"
         )
         if rejected:
             con.execute(
@@ -123,9 +127,9 @@ def _load_carefully(
     return Loaded(loaded + rejected, loaded, rejected, trimmed)
 
 
-def _write(out: IO[str], cells: Iterable[str | None]) -> None:
+def _write(out: IO[str], cells: Iterable[str | None], delimiter: str = ",") -> None:
     """Write one record so that there is only one way to read it: every cell in quotes, except what is not there."""
-    out.write(",".join("" if c is None else '"' + c.replace('"', '""') + '"' for c in cells) + "\n")
+    out.write(delimiter.join("" if c is None else '"' + c.replace('"', '""') + '"' for c in cells) + "\n")
 
 
 def _prove(con: duckdb.DuckDBPyConnection, table: str, dialect: Dialect, records: int, characters: int) -> None:
@@ -146,9 +150,9 @@ def _named(dialect: Dialect) -> str:
     return ", ".join(f"c{n} AS {quoted(name)}" for n, name in enumerate(dialect.columns))
 
 
-def _our_reader(path: Path, columns: list[str]) -> str:
+def _our_reader(path: Path, columns: list[str], delimiter: str = ",") -> str:
     """Read what `_write` wrote; its line end is told, or a line break inside the first cell would be taken for one."""
-    return _reader(path, ",", columns, "header = false, new_line = '\\n'")
+    return _reader(path, delimiter, columns, "header = false, new_line = '\\n'")
 
 
 def _reader(path: Path, delimiter: str, columns: list[str], more: str) -> str:

@@ -312,3 +312,29 @@ def test_two_files_of_one_name_and_one_file_twice(tmp_path: Path) -> None:
     facts = intake(source, tmp_path / "home")
     assert sorted(f.table for f in facts.files) == ["", "patients", "patients_2"]
     assert sorted(p.code for p in facts.problems) == ["name_taken", "same_file_twice"]
+
+
+def test_what_was_tolerated_is_told(tmp_path: Path) -> None:
+    """Blank cells beyond the header are counted, and a document's first bytes are remembered beside its name."""
+    source = tmp_path / "x"
+    source.mkdir()
+    (source / "Recalls.csv").write_bytes(b"Id,Kind\n1,a\n2,b,,\n3,c,\n4,d\n")
+    (source / "scan.pdf").write_bytes(b"\x89PNG\r\n")
+    facts = intake(source, tmp_path / "home")
+    assert [(p.code, p.where, p.count) for p in facts.problems] == [("trailing_blank_cells", "Recalls.csv", 2)]
+    kinds = rows(tmp_path / "home", "SELECT path, kind, looks_like FROM meta.files ORDER BY 1")
+    assert kinds == [("Recalls.csv", "csv", "csv"), ("scan.pdf", "document", "png")]
+
+
+def test_rejects_keep_their_raw_text(tmp_path: Path) -> None:
+    """Every rejected row can be read in full, with file, physical line and reason; the control table adds up."""
+    source = tmp_path / "Payments.csv"
+    source.write_bytes(b'Id,Memo,Amount\n1,"two\nlines",5\n\n2,x,y,z\nTOTAL,,5\n')
+    facts = intake(source, tmp_path / "home")
+    assert rows(tmp_path / "home", "FROM meta.rejects") == [
+        ("Payments.csv", 4, "blank", ""),
+        ("Payments.csv", 5, "too_many_cells", "2,x,y,z"),
+        ("Payments.csv", 6, "totals", "TOTAL,,5"),
+    ]
+    assert rows(tmp_path / "home", "FROM meta.control_extract") == [("Payments.csv", "payments", 4, 1, 3)]
+    assert [p.code for p in facts.problems] == ["mostly_rejected"]
