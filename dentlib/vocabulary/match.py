@@ -194,11 +194,13 @@ class _Matcher:
     ) -> tuple[float, str]:
         """Weigh the table's name and how many telling columns it has; common ones (id, date) tell little."""
         table_words = self._expand(split_words(shape.name))
+        raw = "".join(split_words(shape.name))
         compact = "".join(_singular(w) for w in table_words)
         by_name, called = 0.0, ""
         for alias in (*words.tables, words.label):
             alias_words = self._expand(split_words(alias))
-            if compact == "".join(_singular(w) for w in alias_words):
+            written = "".join(split_words(alias))
+            if compact == "".join(_singular(w) for w in alias_words) or _singular(raw) == _singular(written):
                 score = 1.0
             elif {_singular(w) for w in alias_words} <= {_singular(w) for w in table_words}:
                 score = 0.8

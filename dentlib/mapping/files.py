@@ -1,0 +1,63 @@
+"""Look at the files that an export's rows name: is it there, how large, is it what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from dentlib.mapping.references import FILE_TABLE
+from dentlib.mapping.values import file_label
+
+_MAGIC = {
+    "pdf": (b"%PDF",),
+    "png": (b"\x89PNG\r\n\x1a\n",),
+    "jpg": (b"\xff\xd8\xff",),
+    "jpeg": (b"\xff\xd8\xff",),
+    "gif": (b"GIF87a", b"GIF89a"),
+    "zip": (b"PK\x03\x04", b"PK\x05\x06"),
+}
+
+
+def look_at_files(
+    con: duckdb.DuckDBPyConnection, names: str, documents_dir: Path, max_upload_mb: float | None, reasons: dict[str, str]
+) -> None:
+    """Make the temp table of files: name, path, size, kind, code, trouble. `names`: SQL with one column of names.
+
+    Reads file sizes and first bytes only. A name never leads out of the folder.
+    """
+    columns: dict[str, list[str | None]] = {n: [] for n in ("name", "path", "file_size", "file_kind", "code", "file_trouble")}
+    for (name,) in con.execute(f"SELECT DISTINCT name FROM ({names}) AS t(name) WHERE name IS NOT NULL").fetchall():
+        path, size, code = _look(name, documents_dir, max_upload_mb)
+        extension = name.rsplit(".", 1)[1].upper() if "." in name else "unknown"
+        columns["name"].append(name)
+        columns["path"].append(str(path) if path and not code else None)
+        columns["file_size"].append(f"{size:,} bytes" if size is not None else "unknown")
+        columns["file_kind"].append(extension)
+        columns["code"].append(code or None)
+        columns["file_trouble"].append(f"Not uploaded: {reasons[code]}." if code else None)
+    con.register("files_seen", pa.table({k: pa.array(v, pa.string()) for k, v in columns.items()}))
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {FILE_TABLE.split('.')[1]} AS SELECT * FROM files_seen")
+    con.unregister("files_seen")
+
+
+def _look(name: str, folder: Path, max_upload_mb: float | None) -> tuple[Path | None, int | None, str]:
+    label, code = file_label(name)
+    if label is None:
+        return None, None, code
+    if label != name.strip():
+        return None, None, "file_name_unsafe"
+    path = folder / label
+    if not path.is_file():
+        return None, None, "file_missing"
+    size = path.stat().st_size
+    if max_upload_mb is not None and size > max_upload_mb * 1_000_000:
+        return path, size, "file_too_large"
+    wanted = _MAGIC.get(label.rsplit(".", 1)[1].lower())
+    if wanted and size:
+        with path.open("rb") as file:
+            start = file.read(16)
+        if not start.startswith(wanted):
+            return path, size, "file_not_what_it_says"
+    return path, size, ""

@@ -1,0 +1,274 @@
+"""Value functions as SQL: the regular shapes in bulk; the odd ones go, once per distinct text, to `values`.
+
+A function's `fast` expression gives NULL for every text that is not of a shape it is sure about. Those texts are
+collected, read in Python and joined back. `tests/mapping/test_functions.py` holds both sides to the same answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import time
+from typing import Any
+
+import duckdb
+import orjson
+import phonenumbers
+import pyarrow as pa
+
+from dentlib.mapping import values
+from dentlib.mapping.values import ValueContext
+from dentlib.workdb import literal
+
+BLANKS = literal(" \t\r\n\f\v\u00a0\u2007\u202f\ufeff")
+"""What counts as blank around a text; the same characters as in `values`."""
+
+PHONE_TYPE = "STRUCT(number VARCHAR, country VARCHAR, calling VARCHAR)[]"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueFunction:
+    """One value function. `fallible`: a rule that uses it must say what happens to an invalid value.
+
+    `fast(text, context, at)`: SQL of type `sql_type`, NULL where unsure. `slow(text, context, at)`: (value as JSON-able
+    or text for a cast, code). `bulk`: fills the table of read texts for shapes that need a little Python first.
+    """
+
+    name: str
+    sql_type: str
+    kind: str
+    fallible: bool
+    fast: Callable[[str, ValueContext, str], str]
+    slow: Callable[[str, ValueContext, str], tuple[Any, str]]
+    bulk: Callable[[duckdb.DuckDBPyConnection, str, str, ValueContext], None] | None = None
+
+
+def _trimmed(text: str) -> str:
+    return f"trim({text}, {BLANKS})"
+
+
+def _no_nul(text: str) -> str:
+    return f"CASE WHEN contains({text}, chr(0)) OR strlen({text}) > {values.LONGEST_TEXT_BYTES} THEN NULL ELSE {text} END"
+
+
+def _fast_trim(text: str, context: ValueContext, at: str) -> str:
+    return f"CASE WHEN contains({text}, chr(0)) THEN NULL ELSE nullif({_trimmed(text)}, '') END"
+
+
+def _fast_email(text: str, context: ValueContext, at: str) -> str:
+    clean = f"lower({_trimmed(text)})"
+    shape = literal(values._EMAIL.pattern)
+    return f"CASE WHEN regexp_full_match({clean}, {shape}) AND strlen({clean}) <= 254 THEN {clean} END"
+
+
+def _fast_date(text: str, context: ValueContext, at: str) -> str:
+    """Strict shapes only; impossible days give NULL and are told apart in Python."""
+    clean = _trimmed(text)
+    order = {"mdy": "%m/%d/%Y", "dmy": "%d/%m/%Y"}.get(context.date_order, "")
+    slashed = (
+        f" WHEN regexp_full_match({clean}, '\\d{{1,2}}/\\d{{1,2}}/\\d{{4}}') THEN try_strptime({clean}, '{order}')::DATE"
+        if order
+        else ""
+    )
+    read = f"CASE WHEN regexp_full_match({clean}, '\\d{{4}}-\\d\\d-\\d\\d') THEN TRY_CAST({clean} AS DATE){slashed} END"
+    return f"CASE WHEN year({read}) BETWEEN 1800 AND 2200 THEN {read} END"
+
+
+def _fast_birth_date(text: str, context: ValueContext, at: str) -> str:
+    read = _fast_date(text, context, at)
+    run = literal(context.run_date.isoformat())
+    inside = f"{read} BETWEEN DATE '1890-01-01' AND DATE {run}"
+    return f"CASE WHEN {inside} AND {read} <> DATE '1900-01-01' THEN {read} END"
+
+
+def _to_utc(local: str, context: ValueContext) -> str:
+    return f"timezone('UTC', timezone({literal(context.time_zone)}, {local}))"
+
+
+def _fast_datetime(text: str, context: ValueContext, at: str) -> str:
+    clean = _trimmed(text)
+    iso = "\\d{4}-\\d\\d-\\d\\d[ T]\\d\\d:\\d\\d(:\\d\\d)?"
+    cases = [
+        f"WHEN regexp_full_match({clean}, '{iso}') THEN {_to_utc(f'TRY_CAST({clean} AS TIMESTAMP)', context)}",
+        f"WHEN regexp_full_match({clean}, '{iso}Z') THEN TRY_CAST(rtrim({clean}, 'Z') AS TIMESTAMP)",
+    ]
+    day_order = {"mdy": "%m/%d/%Y", "dmy": "%d/%m/%Y"}.get(context.date_order, "")
+    if day_order:
+        shape = "\\d{1,2}/\\d{1,2}/\\d{4} \\d{1,2}:\\d\\d "
+        half = _to_utc(f"try_strptime({clean}, '{day_order} %I:%M %p')", context)
+        cases.append(f"WHEN regexp_full_match({clean}, '{shape}[AP]M') THEN {half}")
+    day = _fast_date(text, context, at)
+    clock = literal(at or "00:00")
+    alone = _to_utc(f"({day}) + TIME {clock}", context)
+    read = f"CASE {' '.join(cases)} WHEN NOT contains({clean}, ':') THEN {alone} END"
+    return f"CASE WHEN year({read}) BETWEEN 1801 AND 2199 THEN {read} END"
+
+
+def _fast_money(text: str, context: ValueContext, at: str) -> str:
+    clean = _trimmed(text)
+    shape = "[+-]?\\d{1,9}(\\.\\d{1,6})?" if context.decimal == "." else "[+-]?\\d{1,9}"
+    return f"CASE WHEN regexp_full_match({clean}, '{shape}') THEN CAST({clean} AS DECIMAL(38,6)) END"
+
+
+def _fast_integer(text: str, context: ValueContext, at: str) -> str:
+    clean = _trimmed(text)
+    return f"CASE WHEN regexp_full_match({clean}, '[+-]?\\d{{1,15}}') THEN CAST({clean} AS BIGINT) END"
+
+
+def _fast_boolean(text: str, context: ValueContext, at: str) -> str:
+    clean = f"lower({_trimmed(text)})"
+    return f"CASE WHEN {clean} IN ('y','yes','true','1') THEN true WHEN {clean} IN ('n','no','false','0') THEN false END"
+
+
+def _fast_blocknote(text: str, context: ValueContext, at: str) -> str:
+    lines = f"regexp_split_to_array({text}, '\\r\\n|\\r|\\n')"
+    paragraph = (
+        "CASE WHEN line = '' THEN '{\"type\":\"paragraph\",\"content\":[]}' ELSE "
+        '\'{"type":"paragraph","content":[{"type":"text","text":\' || to_json(line)::VARCHAR || \',"styles":{}}]}\' END'
+    )
+    whole = f"'[' || array_to_string(list_transform({lines}, lambda line: {paragraph}), ',') || ']'"
+    plain = f"NOT regexp_matches({text}, '[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]')"
+    return f"CASE WHEN strlen({text}) <= {values.LONGEST_TEXT_BYTES} AND {plain} THEN {whole} END"
+
+
+def _never(text: str, context: ValueContext, at: str) -> str:
+    return "NULL"
+
+
+def _bulk_phones(con: duckdb.DuckDBPyConnection, texts: str, target: str, context: ValueContext) -> None:
+    """Read plain North American numbers in SQL: libphonenumber is asked once per area code and exchange.
+
+    A prefix counts only where its first and last number agree on the country and both are valid.
+    """
+    if phonenumbers.country_code_for_region(context.phone_country) != 1:
+        return
+    shape = "(\\+?1[ .-]?)?(\\([2-9]\\d\\d\\)|[2-9]\\d\\d)[ .-]?[2-9]\\d\\d[ .-]?\\d{4}"
+    digits = "right(regexp_replace(text, '\\D', '', 'g'), 10)"
+    plain = f"SELECT text, {digits} AS d FROM {texts} WHERE regexp_full_match(text, '{shape}')"
+    prefixes = [r[0] for r in con.execute(f"SELECT DISTINCT left(d, 6) FROM ({plain})").fetchall()]
+    regions = [(p, region) for p in prefixes if (region := _region_of_prefix(p))]
+    con.register("nanp", pa.table({"prefix": [p for p, _ in regions], "region": [r for _, r in regions]}))
+    con.execute(
+        f"INSERT INTO {target} SELECT text, [{{'number': d, 'country': region, 'calling': '+1'}}], NULL "
+        f"FROM ({plain}) JOIN nanp ON prefix = left(d, 6)"
+    )
+    con.unregister("nanp")
+
+
+def _region_of_prefix(prefix: str) -> str:
+    found = set()
+    for end in ("0000", "9999"):
+        number = phonenumbers.PhoneNumber(country_code=1, national_number=int(prefix + end))
+        found.add(phonenumbers.region_code_for_number(number) or "")
+    return found.pop() if len(found) == 1 else ""
+
+
+def _slow_phone(text: str, context: ValueContext, at: str) -> tuple[Any, str]:
+    found, code = values.phones(text, context.phone_country)
+    return [{"number": p.number, "country": p.country, "calling": p.calling} for p in found] or None, code
+
+
+def _slow_datetime(text: str, context: ValueContext, at: str) -> tuple[Any, str]:
+    moment, code = values.point_in_time(text, context, time.fromisoformat(at) if at else time())
+    return (moment.replace(tzinfo=None).isoformat(sep=" ") if moment else None), code
+
+
+def _slow_date(text: str, context: ValueContext, at: str) -> tuple[Any, str]:
+    day, code = values.local_date(text, context)
+    return (day.isoformat() if day else None), code
+
+
+def _slow_birth_date(text: str, context: ValueContext, at: str) -> tuple[Any, str]:
+    day, code = values.birth_date(text, context)
+    return (day.isoformat() if day else None), code
+
+
+def _slow_money(text: str, context: ValueContext, at: str) -> tuple[Any, str]:
+    amount, code = values.money(text, context.decimal)
+    return (str(amount) if amount is not None else None), code
+
+
+def _slow_teeth(text: str, context: ValueContext, at: str) -> tuple[Any, str]:
+    found, code = values.teeth(text)
+    return list(found) or None, code
+
+
+def _plain(function: Callable[[str], tuple[Any, str]]) -> Callable[[str, ValueContext, str], tuple[Any, str]]:
+    return lambda text, context, at: function(text)
+
+
+FUNCTIONS: dict[str, ValueFunction] = {
+    f.name: f
+    for f in (
+        ValueFunction("trim", "VARCHAR", "text", False, _fast_trim, _plain(values.trim)),
+        ValueFunction("exact", "VARCHAR", "text", False, lambda t, c, a: _no_nul(t), _plain(values.exact)),
+        ValueFunction("email", "VARCHAR", "email", True, _fast_email, _plain(values.email)),
+        ValueFunction("phone", PHONE_TYPE, "phones", True, _never, _slow_phone, _bulk_phones),
+        ValueFunction("date", "DATE", "date", True, _fast_date, _slow_date),
+        ValueFunction("birth_date", "DATE", "date", True, _fast_birth_date, _slow_birth_date),
+        ValueFunction("datetime", "TIMESTAMP", "datetime", True, _fast_datetime, _slow_datetime),
+        ValueFunction("money", "DECIMAL(38,6)", "money", True, _fast_money, _slow_money),
+        ValueFunction("integer", "BIGINT", "integer", True, _fast_integer, _plain(values.integer)),
+        ValueFunction("boolean", "BOOLEAN", "boolean", True, _fast_boolean, _plain(values.boolean)),
+        ValueFunction("surfaces", "VARCHAR", "text", True, _never, _plain(values.surfaces)),
+        ValueFunction("teeth", "VARCHAR[]", "list", True, _never, _slow_teeth),
+        ValueFunction("blocknote", "VARCHAR", "blocknote", False, _fast_blocknote, _plain(values.blocknote)),
+        ValueFunction("link", "VARCHAR", "link", True, _never, _plain(values.link)),
+        ValueFunction("file_label", "VARCHAR", "text", True, _never, _plain(values.file_label)),
+        ValueFunction("file_category", "VARCHAR", "text", True, _never, _plain(values.file_category)),
+    )
+}
+
+OF_TYPE = {
+    "key": "trim",
+    "text": "trim",
+    "name": "trim",
+    "code": "trim",
+    "choice": "trim",
+    "path": "trim",
+    "free_text": "exact",
+    "date": "date",
+    "datetime": "datetime",
+    "money": "money",
+    "integer": "integer",
+    "boolean": "boolean",
+    "phone": "phone",
+    "email": "email",
+}
+"""The value function of a logical field's type, used where a rule names none."""
+
+
+def read_odd_texts(
+    con: duckdb.DuckDBPyConnection, function: ValueFunction, texts: str, context: ValueContext, at: str
+) -> str:
+    """Read the distinct texts of a relation (one column `text`) that the fast expression left; return their table.
+
+    The table `odd_…` has columns text, value, code. Idempotent: it is made anew.
+    """
+    name = "odd_" + hashlib.sha1(f"{function.name}|{texts}|{context}|{at}".encode()).hexdigest()[:16]
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {name} (text VARCHAR, value {function.sql_type}, code VARCHAR)")
+    if function.bulk is not None:
+        function.bulk(con, texts, name, context)
+        texts = f"(SELECT text FROM {texts} ANTI JOIN {name} USING (text))"
+    left = con.execute(f"SELECT DISTINCT text FROM {texts}").fetchall()
+    _insert(con, name, function, ((t, *function.slow(t, context, at)) for (t,) in left))
+    return name
+
+
+def _insert(
+    con: duckdb.DuckDBPyConnection, name: str, function: ValueFunction, rows: Iterable[tuple[str, Any, str]]
+) -> None:
+    texts, found, codes = [], [], []
+    nested = function.sql_type.endswith("[]")
+    for text, value, code in rows:
+        texts.append(text)
+        found.append(None if value is None else orjson.dumps(value).decode() if nested else str(value))
+        codes.append(code or None)
+    if not texts:
+        return
+    columns = {"text": pa.array(texts, pa.string()), "v": pa.array(found, pa.string())}
+    con.register("odd_rows", pa.table({**columns, "code": pa.array(codes, pa.string())}))
+    cast = f"(v::JSON)::{function.sql_type}" if nested else f"v::{function.sql_type}"
+    con.execute(f"INSERT INTO {name} SELECT text, {cast}, code FROM odd_rows")
+    con.unregister("odd_rows")

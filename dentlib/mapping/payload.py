@@ -1,0 +1,120 @@
+"""Build a record's JSON in SQL: typed values into the destination's own shapes.
+
+Empty fields are sent as explicit nulls (a composite that is empty as a whole is null too), so that a payload is the
+record's complete state and an update clears what became empty. Shapes: FACTS 5 of the destination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dentlib.model import ID_NAMESPACE
+from dentlib.workdb import literal, quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One value of a payload: destination path, kind, and the column that holds it. `overflow`: shared e-mails."""
+
+    path: str
+    kind: str
+    column: str
+    overflow: str = ""
+
+
+def json_of(parts: Sequence[Part], currency: str) -> str:
+    """Return SQL for the JSON object of these parts, without braces' optional extras."""
+    groups: dict[str, list[Part]] = {}
+    for part in parts:
+        groups.setdefault(part.path.split(".")[0], []).append(part)
+    members = [f"{literal(name)}: {_member(group, currency)}" for name, group in groups.items()]
+    return "to_json({" + ", ".join(members) + "})::VARCHAR"
+
+
+def _member(group: Sequence[Part], currency: str) -> str:
+    first = group[0]
+    if "." not in first.path:
+        return _single(first, currency)
+    if first.kind == "email" or first.path.endswith(".primaryEmail"):
+        extra = "[]::VARCHAR[]"
+        some = f"{first.column} IS NOT NULL"
+        if first.overflow:
+            some += f" OR {first.overflow} IS NOT NULL"
+            extra = f"CASE WHEN {first.overflow} IS NULL THEN []::VARCHAR[] ELSE [{first.overflow}] END"
+        emails = f"{{'primaryEmail': coalesce({first.column}, ''), 'additionalEmails': {extra}}}"
+        return f"CASE WHEN {some} THEN {emails} END"
+    inside = ", ".join(f"{literal(p.path.split('.')[1])}: coalesce({p.column}::VARCHAR, '')" for p in group)
+    some = " OR ".join(f"{p.column} IS NOT NULL" for p in group)
+    return f"CASE WHEN {some} THEN {{{inside}}} END"
+
+
+def _single(part: Part, currency: str) -> str:
+    column = part.column
+    match part.kind:
+        case "date":
+            return f"strftime({column}, '%Y-%m-%d')"
+        case "datetime":
+            return moment(column)
+        case "money":
+            micros = f"CAST({column} * 1000000 AS BIGINT)"
+            both = f"{{'amountMicros': {micros}, 'currencyCode': {literal(currency)}}}"
+            return f"CASE WHEN {column} IS NOT NULL THEN {both} END"
+        case "phones":
+            first = f"{column}[1]"
+            rest = (
+                f"list_transform({column}[2:], lambda x: "
+                "{'number': x.number, 'countryCode': x.country, 'callingCode': x.calling})"
+            )
+            whole = (
+                f"{{'primaryPhoneNumber': {first}.number, 'primaryPhoneCountryCode': {first}.country, "
+                f"'primaryPhoneCallingCode': {first}.calling, 'additionalPhones': {rest}}}"
+            )
+            return f"CASE WHEN {column} IS NOT NULL THEN {whole} END"
+        case "link":
+            whole = f"{{'primaryLinkUrl': {column}, 'primaryLinkLabel': '', 'secondaryLinks': []::VARCHAR[]}}"
+            return f"CASE WHEN {column} IS NOT NULL THEN {whole} END"
+        case "blocknote":
+            return f"CASE WHEN {column} IS NOT NULL THEN {{'blocknote': {column}}} END"
+        case "list":
+            return f"coalesce({column}, []::VARCHAR[])"
+        case _:
+            return column
+
+
+def text_of(part: Part) -> str:
+    """Return SQL for a part as one readable text: for checks, and for the column beside the payload."""
+    match part.kind:
+        case "date":
+            return f"strftime({part.column}, '%Y-%m-%d')"
+        case "datetime":
+            return moment(part.column)
+        case "phones":
+            return f"array_to_string(list_transform({part.column}, lambda x: x.calling || ' ' || x.number), ', ')"
+        case "list":
+            return f"array_to_string({part.column}, ', ')"
+        case "money":
+            return f"{part.column}::VARCHAR"
+        case _:
+            return f"{part.column}::VARCHAR"
+
+
+def moment(column: str) -> str:
+    """Return SQL that writes a UTC timestamp as the destination answers it: milliseconds and Z."""
+    return f"strftime({column}, '%Y-%m-%dT%H:%M:%S.%gZ')"
+
+
+def record_id_sql(engagement: str, step: str, key: str) -> str:
+    """Return SQL for `dentlib.model.record_id(engagement, step, key)`; `key` is a column."""
+    name = f"{literal(f'{engagement}|{step}|')} || {key}"
+    x = f"sha1(from_hex('{ID_NAMESPACE.hex}') || encode({name}))"
+    return (
+        f"(SELECT substr(x,1,8) || '-' || substr(x,9,4) || '-5' || substr(x,14,3) || '-' || "
+        f"substr('89ab', (('0x' || substr(x,17,1))::INTEGER & 3) + 1, 1) || substr(x,18,3) || '-' || substr(x,21,12) "
+        f"FROM (SELECT {x} AS x))"
+    )
+
+
+def destination_columns(parts: Sequence[Part]) -> str:
+    """Return one VARCHAR column per destination field, for checks by rule."""
+    return "".join(f", {text_of(p)} AS {quoted(p.path)}" for p in parts)

@@ -1,0 +1,261 @@
+"""Compile the rules of a step into SQL over its second pass: value, code of what is wrong, and the row's fate."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from dentlib.errors import MapError
+from dentlib.mapping.functions import BLANKS, FUNCTIONS
+from dentlib.mapping.references import FILE_FACTS, Cell, References, Text, spellings
+from dentlib.pairs import FieldRule
+from dentlib.workdb import literal
+
+Scalar = str | int | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """A reason for which a row doesn't reach the loader: where it holds, and the outcome, code and reason (SQL)."""
+
+    when: str
+    outcome: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """One destination field. `value`, `code`, `raw` are SQL over the second pass; `code` NULL where all is well."""
+
+    path: str
+    kind: str
+    value: str
+    code: str
+    raw: str = "NULL::VARCHAR"
+    label: str = ""
+    keep_in: str = ""
+    shared: bool = False
+    fates: tuple[Fate, ...] = field(default_factory=tuple)
+
+
+class RuleCompiler:
+    """Compiles the field rules of one step."""
+
+    def __init__(self, references: References) -> None:
+        self._references = references
+
+    def compile(self, path: str, rule: FieldRule) -> Compiled:
+        """Return the rule as SQL. Raises MapError for a rule that says too little."""
+        if rule.constant is not None:
+            cell = Cell(scalar(rule.constant), "NULL::VARCHAR", kind_of(rule.constant))
+            return self._decide(path, rule, cell, "true", "NULL::VARCHAR", "", mapped=cell.value)
+        if rule.template:
+            return self._template(path, rule)
+        if rule.date_plus is not None:
+            return self._date_plus(path, rule)
+        if rule.combine == "collect":
+            return self._collect(path, rule)
+        text = self._references.joined(rule.source, rule.combine, rule.separator)
+        label = text.words.label if text.words else path
+        if rule.values or rule.values_matching:
+            return self._value_map(path, rule, text, label)
+        cell = self._references.cell(text, rule.apply, rule.at)
+        if cell.kind == "phones":
+            cell = Cell(f"CASE WHEN len({cell.value}) > 0 THEN {cell.value} END", cell.code, "phones")
+        self._needs_invalid(path, rule, text)
+        return self._decide(path, rule, cell, f"{text.column} IS NOT NULL", raw_text(text), label)
+
+    def _needs_invalid(self, path: str, rule: FieldRule, text: Text) -> None:
+        name = rule.apply[-1] if rule.apply else ""
+        words = text.words
+        if not name and words is not None:
+            name = {"phone": "phone", "email": "email", "date": "date", "datetime": "datetime", "money": "money"}.get(
+                words.type, words.type if words.type in ("integer", "boolean") else "trim"
+            )
+        if text.sql_type == "VARCHAR" and name in FUNCTIONS and FUNCTIONS[name].fallible and rule.invalid is None:
+            step = self._references.step.step
+            raise MapError(f"step {step}, {path}: `{name}` can fail", "say what happens to an invalid value (invalid:)")
+
+    def _collect(self, path: str, rule: FieldRule) -> Compiled:
+        """Several phone columns: every number that can be read, in order, each once; what can't is told."""
+        texts = [self._references.text(r) for r in rule.source]
+        cells = [self._references.cell(t, rule.apply) for t in texts]
+        found = ", ".join(f"coalesce({c.value}, [])" for c in cells)
+        every = f"flatten([{found}])"
+        distinct = f"list_filter({every}, lambda x, i: list_position({every}, x) = i)"
+        value = f"CASE WHEN len({every}) > 0 THEN {distinct} END"
+        codes = ", ".join(c.code for c in cells)
+        some = " OR ".join(f"{t.column} IS NOT NULL" for t in texts)
+        lines = ", ".join(
+            f"CASE WHEN {c.code} IS NOT NULL THEN {literal((t.words.label if t.words else '') + ': ')} || {t.column} END"
+            for t, c in zip(texts, cells, strict=True)
+        )
+        raw = f"nullif(concat_ws('; ', {lines}), '')"
+        cell = Cell(value, f"coalesce({codes})", "phones")
+        return self._decide(path, rule, cell, f"({some})", raw, "", raw_has_label=True)
+
+    def _value_map(self, path: str, rule: FieldRule, text: Text, label: str) -> Compiled:
+        if text.sql_type.endswith("[]"):
+            matching = f"list_filter({text.column}, lambda x: regexp_full_match(x, {literal(rule.values_matching)}))"
+            value = f"CASE WHEN len({matching}) > 0 THEN {matching} END"
+            other = f"list_filter({text.column}, lambda x: NOT regexp_full_match(x, {literal(rule.values_matching)}))"
+            code = f"CASE WHEN len({other}) > 0 THEN 'unmapped_value' END"
+            raw = f"array_to_string({other}, ', ')"
+            return self._decide(path, rule, Cell(value, code, "list"), f"len({text.column}) > 0", raw, path)
+        folded = f"lower(trim({text.column}, {BLANKS}))"
+        taken: set[str] = set()
+        cases = []
+        for source, target in rule.values.items():
+            known = [s.lower() for s in spellings(text.words, (source,)) if s.lower() not in taken]
+            written = {k.lower() for k in rule.values}
+            known = [s for s in known if s == source.lower() or s not in written]
+            taken.update(known)
+            if known:
+                cases.append(f"WHEN {folded} IN ({', '.join(literal(s) for s in known)}) THEN {scalar(target)}")
+        if rule.values_matching:
+            plain = f"upper(trim({text.column}, {BLANKS}))"
+            cases.append(f"WHEN regexp_full_match({plain}, {literal(rule.values_matching)}) THEN {plain}")
+        mapped = f"CASE {' '.join(cases)} END"
+        kinds = {kind_of(v) for v in rule.values.values()} or {"text"}
+        cell = Cell(mapped, "'unmapped_value'", kinds.pop() if len(kinds) == 1 else "text")
+        unmapped = rule.model_copy(update={"invalid": rule.unmapped})
+        return self._decide(path, unmapped, cell, f"{text.column} IS NOT NULL", raw_text(text), label)
+
+    def _date_plus(self, path: str, rule: FieldRule) -> Compiled:
+        """First start that is there, plus months or minutes. A sum that can't be made is always told."""
+        assert rule.date_plus is not None
+        plus = rule.date_plus
+        minutes, months = self._amount(plus.minutes), self._amount(plus.months)
+        starts = []
+        for reference in plus.start:
+            text = self._references.text(reference)
+            wants_time = text.words is not None and text.words.type == "datetime"
+            cell = self._references.cell(text, (("datetime",) if wants_time else ("date",)))
+            starts.append(f"{cell.value}::TIMESTAMP")
+        whole = f"coalesce({', '.join(starts)})"
+        if months != "0":
+            whole = f"({whole} + to_months({months}))"
+        if minutes != "0":
+            whole = f"({whole} + to_minutes({minutes}))"
+        if rule.at:
+            zone = literal(self._references.context.time_zone)
+            local = f"(({whole})::DATE + TIME {literal(rule.at)})"
+            whole = f"timezone('UTC', timezone({zone}, {local}))"
+        cell = Cell(whole, "'not_computable'", "datetime")
+        decided = rule.model_copy(update={"invalid": rule.missing})
+        return self._decide(path, decided, cell, "true", "NULL::VARCHAR", path)
+
+    def _amount(self, amount: str | int) -> str:
+        if isinstance(amount, int):
+            return str(amount)
+        return f"{self._references.cell(self._references.text(amount), ('integer',)).value}::INTEGER"
+
+    def _template(self, path: str, rule: FieldRule) -> Compiled:
+        """Placeholders in braces; a part in brackets is left out when one of its placeholders is empty."""
+        pieces, filled = [], []
+        for optional, plain in re.findall(r"\[([^\]]*)\]|([^\[]+)", rule.template):
+            text, needs = self._fill(optional or plain)
+            filled += needs
+            everything = " AND ".join(f"{n} IS NOT NULL" for n in needs) or "true"
+            pieces.append(f"CASE WHEN {everything} THEN {text} ELSE '' END" if optional else text)
+        some = " OR ".join(f"{n} IS NOT NULL" for n in filled) or "true"
+        whole = f"nullif(trim({' || '.join(pieces)}, ' '), '')"
+        cell = Cell(f"CASE WHEN {some} THEN {whole} END", "NULL::VARCHAR", "text")
+        if rule.apply == ("blocknote",):
+            fast = FUNCTIONS["blocknote"].fast(cell.value, self._references.context, "")
+            cell = Cell(f"({fast})", "'text_unreadable'", "blocknote")
+        return self._decide(path, rule, cell, f"({some})", "NULL::VARCHAR", path)
+
+    def _fill(self, template: str) -> tuple[str, list[str]]:
+        pieces, needs = [], []
+        for literal_text, placeholder in re.findall(r"([^{]+)|\{([^}]*)\}", template):
+            if literal_text:
+                pieces.append(literal(literal_text))
+                continue
+            reference, _, form = placeholder.partition("|")
+            if form in FILE_FACTS:
+                sql = self._references.file_fact(reference, form)
+            elif form == "date":
+                read = self._references.cell(self._references.text(reference), ("date",))
+                sql = f"strftime({read.value}, '%Y-%m-%d')"
+            elif form:
+                raise MapError(f"`{placeholder}` is not a form of a value", f"known: date, {', '.join(FILE_FACTS)}")
+            else:
+                sql = self._references.cell(self._references.text(reference), ("trim",)).value
+            needs.append(sql)
+            pieces.append(f"coalesce({sql}, '')")
+        return " || ".join(pieces), needs
+
+    def _decide(
+        self,
+        path: str,
+        rule: FieldRule,
+        cell: Cell,
+        present: str,
+        raw: str,
+        label: str,
+        *,
+        mapped: str = "",
+        raw_has_label: bool = False,
+    ) -> Compiled:
+        value = mapped or cell.value
+        missing, invalid = rule.missing, rule.invalid
+        cases: list[str] = []
+        codes: list[str] = []
+        fates: list[Fate] = []
+        for override in rule.overrides:
+            holds = self._references.condition(override.when)
+            cases.append(f"WHEN {holds} THEN {self._constant(override.value, cell.kind)}")
+            codes.append(f"WHEN {holds} THEN {literal(override.note) if override.note else 'NULL'}")
+        absent, bad = f"NOT {present}", f"{present} AND {cell.value} IS NULL"
+        if missing is not None:
+            cases.append(f"WHEN {absent} THEN {self._constant(missing.value, cell.kind)}")
+            if missing.do in ("reject", "exclude"):
+                outcome = "'rejected'" if missing.do == "reject" else "'excluded'"
+                fates.append(Fate(absent, outcome, "'missing_value'", f"{literal(label or path)} || ' is missing'"))
+        bad_code = f"coalesce({cell.code}, 'unreadable_value')"
+        if invalid is not None:
+            cases.append(f"WHEN {bad} THEN {self._constant(invalid.value, cell.kind)}")
+            if invalid.do in ("reject", "exclude"):
+                outcome = "'rejected'" if invalid.do == "reject" else "'excluded'"
+                fates.append(Fate(bad, outcome, bad_code, f"{literal(label or path)}"))
+        codes.append(f"WHEN {bad} THEN {bad_code}")
+        fine_code = "NULL" if cell.code.startswith("'") else cell.code
+        code = f"CASE {' '.join(codes)} WHEN {present} THEN {fine_code} END"
+        keep = next((d.keep_as_text for d in (invalid, missing, rule.unmapped) if d is not None and d.keep_as_text), "")
+        whole = f"CASE {' '.join(cases)} ELSE {value} END" if cases else value
+        prefix = "" if raw_has_label else (label or path)
+        return Compiled(path, cell.kind, whole, code, raw, prefix, keep, bool(rule.shared), tuple(fates))
+
+    def _constant(self, value: Scalar, kind: str) -> str:
+        if value is None:
+            return "NULL"
+        if kind in ("list",):
+            return f"[{scalar(value)}]"
+        if kind == "date":
+            return f"DATE {literal(str(value))}"
+        if kind == "blocknote":
+            return FUNCTIONS["blocknote"].fast(scalar(str(value)), self._references.context, "")
+        return scalar(value)
+
+
+def raw_text(text: Text) -> str:
+    """Return the source's own text of a cell, for keeping beside."""
+    return text.column if text.sql_type == "VARCHAR" else f"{text.column}::VARCHAR"
+
+
+def scalar(value: Scalar) -> str:
+    """Return a constant of the map as SQL."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else literal(value)
+
+
+def kind_of(value: Scalar) -> str:
+    """Return the kind of a constant."""
+    if isinstance(value, bool):
+        return "boolean"
+    return "integer" if isinstance(value, int) else "text"

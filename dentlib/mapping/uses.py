@@ -1,0 +1,103 @@
+"""Where a pair uses each logical field of the source: for proposals, the mapping document and the list of what stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dentlib.pairs import Condition, FieldRule, Pair, Step
+
+_PLACEHOLDER = re.compile(r"\{([^}|]+)[^}]*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One use of a source field. `role`: value, lookup, owner, key, file, created, condition or related."""
+
+    step: str
+    destination_object: str
+    path: str
+    role: str
+    transform: str
+
+
+def uses_of(pair: Pair, steps: Iterable[Step] | None = None) -> dict[tuple[str, str], tuple[Use, ...]]:
+    """Return every use of (object, logical field), the telling ones (value, lookup, owner) first."""
+    found: dict[tuple[str, str], list[Use]] = {}
+
+    def add(step: Step, reference: str, path: str, role: str, transform: str = "") -> None:
+        if reference.startswith("$"):
+            related = step.related[reference[1:]]
+            use = Use(step.step, step.to, path, role, f"{related.take} of {related.object}")
+            found.setdefault((related.object, related.field), []).append(use)
+            for theirs in related.match:
+                found.setdefault((related.object, theirs), []).append(Use(step.step, step.to, path, "condition", "matches"))
+            return
+        field = reference.split(".")[0]
+        if "." in reference:
+            role = "condition" if role == "condition" else "related"
+        found.setdefault((step.from_, field), []).append(Use(step.step, step.to, path, role, transform))
+
+    for step in pair.steps if steps is None else steps:
+        for path, rule in step.fields.items():
+            for reference in references_of(rule):
+                add(step, reference, path, "value", describe(rule))
+            for override in rule.overrides:
+                _conditions(step, override.when, path, add)
+        for name, lookup in step.lookups.items():
+            if lookup.write:
+                add(step, lookup.source, f"{name}Id", "lookup", f"record of step {lookup.step}")
+            else:
+                add(step, lookup.source, name, "condition", f"shares the fate of its {name}")
+        if step.owner is not None and step.owner.source:
+            add(step, step.owner.source, step.owner.field or step.owner.name_field, "owner", "member by e-mail, else fallback")
+        if step.created is not None:
+            for reference in step.created.source:
+                add(step, reference, "createdAt", "created", "original time of creation")
+        if step.file is not None:
+            add(step, step.file.source, step.file.field, "file", "file uploaded")
+        if step.key != "content" and step.prefix:
+            add(step, step.key, "sourceSystemId", "key", f"{step.prefix}:<key>")
+        for rule_of_scope in step.where:
+            _conditions(step, rule_of_scope.when, "", add)
+        _conditions(step, step.only, "", add)
+    order = ["value", "lookup", "owner", "key", "file", "created", "related", "condition"]
+    return {k: tuple(sorted(v, key=lambda u: order.index(u.role))) for k, v in found.items()}
+
+
+def _conditions(step: Step, condition: Condition, path: str, add: object) -> None:
+    assert callable(add)
+    for reference in condition:
+        add(step, reference, path, "condition", "decides what happens")
+
+
+def references_of(rule: FieldRule) -> tuple[str, ...]:
+    """Return every reference that a rule's value is made of."""
+    found = list(rule.source)
+    found += _PLACEHOLDER.findall(rule.template)
+    if rule.date_plus is not None:
+        found += list(rule.date_plus.start)
+        found += [a for a in (rule.date_plus.months, rule.date_plus.minutes) if isinstance(a, str)]
+    return tuple(dict.fromkeys(found))
+
+
+def describe(rule: FieldRule) -> str:
+    """Say in a few words what a rule does to its value."""
+    words = []
+    if rule.values:
+        words.append("value map")
+    if rule.values_matching:
+        words.append(f"values like {rule.values_matching}")
+    if rule.combine:
+        words.append({"first": "first that is filled", "join": "joined", "collect": "all that can be read"}[rule.combine])
+    words += list(rule.apply)
+    if rule.date_plus is not None:
+        words.append("computed date")
+    if rule.template:
+        words.append("part of a text")
+    if rule.shared:
+        words.append("first keeps it")
+    if rule.overrides:
+        words.append("with exceptions")
+    return ", ".join(words)
