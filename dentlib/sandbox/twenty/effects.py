@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from dentlib.sandbox.twenty.ids import new_ids
+from dentlib.sandbox.twenty.ids import ordered_ids
 from dentlib.sandbox.twenty.model import Model
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.removing import load_docs
@@ -86,7 +86,7 @@ def _timeline(space: Workspace, target: str, rows: list[tuple[str, Any, Any, Any
         return
     now, column, slot = space.now, str(relation.column), model.obj.slot
     records, links = [], []
-    for made_id, (event, target_id, linked_id, title, linked_object) in zip(new_ids(len(rows)), rows, strict=True):
+    for made_id, (event, target_id, linked_id, title, linked_object) in zip(ordered_ids(len(rows), space.clock.now_ms()), rows, strict=True):
         doc: Json = {
             "id": made_id, "createdAt": now, "updatedAt": now, "position": 0, "createdBy": _SYSTEM,
             "updatedBy": _SYSTEM, "happensAt": now, "name": event, "properties": {}, column: target_id,
@@ -124,15 +124,30 @@ def _start_runs(space: Workspace, runs: Model, workflow: Json, people: list[Json
     now = space.now
     actor = {"source": "WORKFLOW", "workspaceMemberId": None, "name": workflow["name"], "context": None}
     version = workflow.get("lastPublishedVersionId")
-    for made_id, person in zip(new_ids(len(people)), people, strict=True):
+    records, links = [], []
+    for made_id, person in zip(ordered_ids(len(people), space.clock.now_ms()), people, strict=True):
         number += 1
         doc: Json = {
-            "id": made_id, "createdAt": now, "updatedAt": now, "position": 0, "createdBy": actor, "updatedBy": actor,
-            "name": f"#{number} - {workflow['name']}", "status": "FAILED", "workflowId": workflow["id"],
-            "workflowVersionId": version, "startedAt": now, "endedAt": now, "enqueuedAt": now,
+            "id": made_id,
+            "createdAt": now,
+            "updatedAt": now,
+            "position": 0,
+            "createdBy": actor,
+            "updatedBy": actor,
+            "name": f"#{number} - {workflow['name']}",
+            "status": "FAILED",
+            "workflowId": workflow["id"],
+            "workflowVersionId": version,
+            "startedAt": now,
+            "endedAt": now,
+            "enqueuedAt": now,
             "state": {"flow": {"trigger": {"type": "DATABASE_EVENT"}, "steps": []}, "recordId": person["id"]},
-        }  # fmt: skip
-        space.state.db.execute(INSERT_RECORD, (space.ws, runs.obj.slot, made_id, None, now, 0, dumps(doc)))
-        for column, target in (("workflowId", workflow["id"]), ("workflowVersionId", version)):
-            if target is not None:
-                space.state.db.execute(INSERT_LINK, (space.ws, target, runs.columns[column].slot, made_id))
+        }
+        records.append((space.ws, runs.obj.slot, made_id, None, now, 0, dumps(doc)))
+        links += [
+            (space.ws, target, runs.columns[column].slot, made_id)
+            for column, target in (("workflowId", workflow["id"]), ("workflowVersionId", version))
+            if target is not None
+        ]
+    space.state.db.executemany(INSERT_RECORD, records)
+    space.state.db.executemany(INSERT_LINK, links)

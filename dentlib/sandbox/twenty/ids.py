@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterator
 
 _UUID = re.compile(
     r"(?:[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -30,6 +29,16 @@ def new_ids(count: int) -> list[str]:
     ]
 
 
+def ordered_ids(count: int, now_ms: int) -> list[str]:
+    """Make version 7 ids, which sort by time: rows that nobody names are then written side by side."""
+    head = f"{now_ms:012x}"
+    raw = os.urandom(10 * count).hex()
+    return [
+        f"{head[:8]}-{head[8:]}-7{h[1:4]}-{'89ab'[int(h[4], 16) & 3]}{h[5:8]}-{h[8:]}"
+        for h in (raw[at : at + 20] for at in range(0, 20 * count, 20))
+    ]
+
+
 def new_id() -> str:
     """Make one random version 4 id."""
     return new_ids(1)[0]
@@ -38,12 +47,6 @@ def new_id() -> str:
 def stable_id(*parts: str) -> str:
     """Derive an id from names: the same names give the same id in every workspace."""
     return str(uuid.uuid5(_NAMESPACE, "/".join(parts)))
-
-
-def id_supply(chunk: int = 256) -> Iterator[str]:
-    """Yield random ids without end."""
-    while True:
-        yield from new_ids(chunk)
 
 
 def constraint_name(prefix: str, table: str, column: str) -> str:

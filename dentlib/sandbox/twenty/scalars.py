@@ -97,6 +97,13 @@ def moment(value: Any, path: str) -> Any:
     """DATE_TIME: ISO 8601, no zone means UTC; stored in UTC with milliseconds, further digits cut."""
     if value is None or value == "":
         return None
+    if isinstance(value, str) and len(value) == 24 and value[23] == "Z" and value[19] == "." and value[10] == "T":
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            pass  # not in the stored form after all: read it the slow way
+        else:
+            return value
     found = _MOMENT.fullmatch(value) if isinstance(value, str) else None
     if found:
         year, month, of_month, hour, minute, second, fraction, zone = found.groups()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -264,6 +265,7 @@ async def _serve(site: Site, port: int, line: Json, die_with_parent: bool) -> No
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
     """Wait for the end of standard input, which comes when the parent is gone."""
-    while sys.stdin.buffer.read(4096):
+    while os.read(0, 4096):
         pass
-    loop.call_soon_threadsafe(over.set)
+    with contextlib.suppress(RuntimeError):  # the loop is closed already: the server is going down anyway
+        loop.call_soon_threadsafe(over.set)

@@ -70,7 +70,7 @@ class Writer:
             raise type_error("Cannot read properties of undefined (reading 'position')")
         draft = model.coerce(record)
         draft.pop("updatedBy", None)
-        if len(model.relations) and any(name in model.relations for name in draft):
+        if not model.relations.keys().isdisjoint(draft):
             self._connect(model, draft)
         if model.not_null:
             for key in model.not_null.intersection(draft):
@@ -125,7 +125,8 @@ class Writer:
         lowest = self._lowest(model)
         docs = [self._complete(model, draft, next(spare), lowest - at) for at, draft in enumerate(drafts)]
         for doc in docs if model.files else ():
-            files.attach(space, model, doc, {})
+            if not model.files.keys().isdisjoint(doc):
+                files.attach(space, model, doc, {})
         rows = [self._row(model, doc) for doc in docs]
         try:
             with self.state.write():
@@ -152,9 +153,8 @@ class Writer:
         for key, value in draft.items():
             if value is not None:
                 doc[key] = value
-        for name in model.composites:
-            if name in draft:
-                _store_parts(doc, name, draft[name])
+        for name in model.composites.keys() & draft.keys():
+            _store_parts(doc, name, draft[name])
         made_by = doc.get("createdBy") or {}
         if not made_by.get("name"):
             doc["createdBy"] = {**self.actor, "source": made_by.get("source") or "API"}
@@ -386,7 +386,8 @@ class Writer:
 
 def _store_parts(doc: Json, name: str, parts: Any, before: Any = None) -> None:
     """Keep the parts that are not null, over those of before."""
-    kept = {part: value for part, value in {**(before or {}), **(parts or {})}.items() if value is not None}
+    merged = {**before, **(parts or {})} if before else parts or {}
+    kept = {part: value for part, value in merged.items() if value is not None}
     if parts is None or not kept:
         doc.pop(name, None)
     else:
