@@ -37,14 +37,18 @@ _TIMES: tuple[tuple[str, str], ...] = (
     (r"", ""),
     (r" 99?:99", " %H:%M"),
     (r" 99?:99:99", " %H:%M:%S"),
-    (r" 99?:99:99\.9+", " %H:%M:%S.%g"),
+    (r" 99?:99:99\.9{1,6}", " %H:%M:%S.%f"),
+    (r" 99?:99:99\.9{7,9}", " %H:%M:%S.%n"),
     (r" 99?:99 A", " %I:%M %p"),
     (r" 99?:99:99 A", " %I:%M:%S %p"),
     (r"A99:99", "T%H:%M"),
     (r"A99:99:99", "T%H:%M:%S"),
-    (r"A99:99:99\.9+", "T%H:%M:%S.%g"),
+    (r"A99:99:99\.9{1,6}", "T%H:%M:%S.%f"),
+    (r"A99:99:99\.9{7,9}", "T%H:%M:%S.%n"),
     (r"A99:99:99A", "T%H:%M:%SZ"),
-    (r"A99:99:99\.9+A", "T%H:%M:%S.%gZ"),
+    (r"A99:99:99\.9{1,6}A", "T%H:%M:%S.%fZ"),
+    (r"A99:99:99[+-]99:?99", "T%H:%M:%S%z"),
+    (r"A99:99:99\.9{1,6}[+-]99:?99", "T%H:%M:%S.%f%z"),
 )
 _SHAPES = [(re.compile(date + time), tuple(d + t for d in formats)) for date, formats in _DATES for time, t in _TIMES]
 
@@ -89,17 +93,24 @@ class Reading:
             return "NULL::TIMESTAMP"
         parts = [
             f"CASE WHEN regexp_full_match(trim({column}), {literal(_pattern(f))}) "
-            f"THEN try_strptime(trim({column}), {literal(f)}) END"
+            f"THEN {_parsed(f'trim({column})', f)}::TIMESTAMP END"
             for f, _ in self.formats
         ]
-        return f"coalesce({', '.join(parts)})::TIMESTAMP" if len(parts) > 1 else f"({parts[0]})::TIMESTAMP"
+        return f"coalesce({', '.join(parts)})"
 
 
 def _pattern(format: str) -> str:
     for shape, formats in _SHAPES:
         if format in formats:
-            return shape.pattern.replace("9", "[0-9]").replace("A", r"\pL+")
+            return re.sub(r"9(?!\})", "[0-9]", shape.pattern).replace("A", r"\pL+")
     raise KeyError(format)
+
+
+def _parsed(text: str, format: str) -> str:
+    """Return SQL that parses a text; an offset from UTC is left out: the audit compares days, not instants."""
+    if format.endswith("%z"):
+        text, format = f"regexp_replace({text}, '[+-][0-9]{{2}}:?[0-9]{{2}}$', '')", format[:-2]
+    return f"try_strptime({text}, {literal(format)})"
 
 
 def read_dates(
@@ -132,7 +143,7 @@ def _decide(
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     first, second = candidates[0], candidates[-1]
     taken = f"{SHAPE_SQL} IN ({', '.join(map(literal, shapes))})"
-    a, b = (f"try_strptime(v, {literal(f)}) IS NOT NULL" for f in (first, second))
+    a, b = (f"{_parsed('v', f)} IS NOT NULL" for f in (first, second))
     row = con.execute(
         f"SELECT coalesce(sum(n) FILTER (WHERE {a}), 0), coalesce(sum(n) FILTER (WHERE {b}), 0), "
         f"coalesce(sum(n) FILTER (WHERE {a} AND NOT ({b})), 0), coalesce(sum(n) FILTER (WHERE {b} AND NOT ({a})), 0) "

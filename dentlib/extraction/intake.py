@@ -21,6 +21,7 @@ from dentlib.extraction.tables import Loaded, load_table
 from dentlib.extraction.texts import as_utf8, detect_encoding, looks_like
 from dentlib.facts import FileFacts, IntakeFacts
 from dentlib.model import Problem, Progress, Severity
+from dentlib.vocabulary.match import fold
 from dentlib.workdb import open_work_db
 
 _TABLES = frozenset({".csv", ".tsv", ".tab", ".psv"})
@@ -263,7 +264,7 @@ class _Loading:
         )
 
     def _table_name(self, stem: str, where: str) -> str:
-        base = re.sub(r"[^0-9a-z]+", "_", stem.lower()).strip("_") or "table"
+        base = re.sub(r"[^0-9a-z]+", "_", fold(stem).lower()).strip("_") or "table"
         self.names[base] += 1
         if self.names[base] == 1:
             return base

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -161,3 +162,47 @@ def test_the_audit_is_idempotent(sample: tuple[Path, AuditFacts], tmp_path: Path
     source, facts = sample
     again = examined(source, tmp_path / "home")
     assert dataclasses.replace(again, intake=facts.intake) == facts
+
+
+def test_awkward_names_break_nothing(tmp_path: Path) -> None:
+    """Quotes, braces, keywords and blanks in names of files and columns, and empty tables, are all examined."""
+    source = tmp_path / "x"
+    source.mkdir()
+    (source / "Patients.csv").write_text("Pat\"Num,L'Name,{x},First Name,select,Birth;Date,DOB\n")
+    (source / "We\"ird 'name.csv").write_text('a b,"c ""d",e\'f,_row\n1,2,3,4\n')
+    (source / "Appointments.csv").write_text(
+        "AptNum,PatientID,AptDate,AptTime,AptStatus\n1,,13/45/2024,25:99,Booked\n2,5,,,\n"
+    )
+    (source / "Ödemeler.csv").write_text('PayNum,PatientID,Tutar\n1,1,"1.234,50"\n2,1,"12,5"\n', encoding="cp1254")
+    (source / "order.csv").write_text("group,table\n1,2\n")
+    facts = examined(source, tmp_path / "home", "other")
+    assert {t.name: t.rows for t in facts.tables} == {
+        "appointments": 2,
+        "odemeler": 2,
+        "order": 1,
+        "patients": 0,
+        "we_ird_name": 1,
+    }
+
+
+@pytest.mark.real_data
+def test_relations_of_a_real_export_without_declared_keys(tmp_path: Path) -> None:
+    """Of a real export without declared keys every relation is found, none besides, and every row is loaded."""
+    root = os.environ.get("DENTLIB_REAL_DATA")
+    if not root:
+        pytest.skip("DENTLIB_REAL_DATA names no folder with data sets")
+    source = Path(root) / "synthea_111"
+    facts = examined(source, tmp_path / "home", "other")
+    for file in facts.intake.files:
+        with (source / file.path).open(encoding="utf-8", newline="") as text:
+            assert file.physical_rows == file.loaded == sum(1 for _ in csv.reader(text)) - 1
+    parents = {
+        "PATIENT": "patients",
+        "ENCOUNTER": "encounters",
+        "ORGANIZATION": "organizations",
+        "PROVIDER": "providers",
+        "PAYER": "payers",
+        "SECONDARY_PAYER": "payers",
+    }
+    wanted = {(c.table, c.column, parents[c.column]) for c in facts.columns if c.column in parents and c.type == "text"}
+    assert {(r.child_table, r.child_column, r.parent_table) for r in facts.relationships} == wanted

@@ -69,6 +69,9 @@ def test_types(con: duckdb.DuckDBPyConnection, values: list[str | None], type: s
         (["03/31/2024", "04/30/2024", "2025-01-02"], "mixed: %m/%d/%Y 2, %Y-%m-%d 1", 0),
         (["2024-01-0" + str(n) for n in range(1, 8)] + ["2024-02-31"], "%Y-%m-%d", 1),
         (["01/02/25", "12/31/24"], "%m/%d/%y", 0),
+        (["2025-03-09 10:00:00.000", "2025-03-10 10:00:00.123456"], "%Y-%m-%d %H:%M:%S.%f", 0),
+        (["2025-03-09 10:00:00.1234567", "2025-03-10 10:00:00.1234568"], "%Y-%m-%d %H:%M:%S.%n", 0),
+        (["2025-03-09T10:00:00+02:00", "2025-03-10T10:00:00-0500"], "%Y-%m-%dT%H:%M:%S%z", 0),
         (["2025-03-09 02:05 PM", "2025-03-09 11:05 AM"], "%Y-%m-%d %I:%M %p", 0),
     ],
 )
@@ -83,6 +86,22 @@ def test_other_columns_decide_between_day_and_month(con: duckdb.DuckDBPyConnecti
     """A column whose values leave it open follows the export's other columns, if they all agree."""
     columns = profiled(con, a=["03/04/2024", "05/06/2024"], b=["31/12/2024", "30/11/2024"])
     assert columns["a"].facts.format == "%d/%m/%Y"
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2025-03-09 10:00:00.1234560", datetime(2025, 3, 9, 10, 0, 0, 123456)),
+        ("2025-03-09T10:00:00.5+02:00", datetime(2025, 3, 9, 10, 0, 0, 500000)),
+        ("2025-03-09T10:00:00.25Z", datetime(2025, 3, 9, 10, 0, 0, 250000)),
+        ("9-Mar-2025", datetime(2025, 3, 9)),
+        ("09 March 2025", datetime(2025, 3, 9)),
+    ],
+)
+def test_every_style_can_be_read(con: duckdb.DuckDBPyConnection, text: str, moment: datetime) -> None:
+    """What a profile says of a column's dates is what its SQL reads."""
+    column = profiled(con, c=[text])["c"]
+    assert con.execute(f"SELECT {column.dates.sql('c')} FROM raw.t").fetchall() == [(moment,)]
 
 
 def test_a_date_is_read_only_under_its_own_shape(con: duckdb.DuckDBPyConnection) -> None:
