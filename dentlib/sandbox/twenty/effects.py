@@ -70,7 +70,13 @@ def _linked(space: Workspace, model: Model, ids: list[str]) -> None:
         if relation.doc.get("morph") != "target":
             continue
         rows = [
-            (event, doc[relation.column], doc.get(f"{source}Id"), titles.get(doc.get(f"{source}Id")), linked.obj.id)
+            (
+                event,
+                doc[str(relation.column)],
+                doc.get(f"{source}Id"),
+                titles.get(doc.get(f"{source}Id")),
+                linked.obj.id,
+            )
             for doc in docs
             if doc.get(str(relation.column))
         ]
@@ -86,7 +92,9 @@ def _timeline(space: Workspace, target: str, rows: list[tuple[str, Any, Any, Any
         return
     now, column, slot = space.now, str(relation.column), model.obj.slot
     records, links = [], []
-    for made_id, (event, target_id, linked_id, title, linked_object) in zip(ordered_ids(len(rows), space.clock.now_ms()), rows, strict=True):
+    for made_id, (event, target_id, linked_id, title, linked_object) in zip(
+        ordered_ids(len(rows), space.clock.now_ms()), rows, strict=True
+    ):
         doc: Json = {
             "id": made_id, "createdAt": now, "updatedAt": now, "position": 0, "createdBy": _SYSTEM,
             "updatedBy": _SYSTEM, "happensAt": now, "name": event, "properties": {}, column: target_id,

@@ -106,13 +106,13 @@ async def play(
 
 def _cut(request: web.Request) -> web.Response:
     if request.transport is not None:
-        request.transport.abort()  # type: ignore[attr-defined]
+        request.transport.abort()
     return web.Response()
 
 
 def _write(request: web.Request, raw: bytes) -> None:
     if request.transport is not None:
-        request.transport.write(raw)  # type: ignore[attr-defined]
+        request.transport.write(raw)
 
 
 def _body(response: web.Response) -> bytes:

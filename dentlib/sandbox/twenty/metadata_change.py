@@ -24,7 +24,7 @@ from dentlib.sandbox.twenty.metadata_rules import (
     check_object_update,
     name_from_label,
 )
-from dentlib.sandbox.twenty.prefill import add_index, add_view, add_view_field, field_doc, object_doc
+from dentlib.sandbox.twenty.prefill import OPTION_KEYS, add_index, add_view, add_view_field, field_doc, object_doc
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.state import dumps
 from dentlib.sandbox.twenty.workspace import Workspace
@@ -157,11 +157,7 @@ class MetadataWriter:
             raise _missing_object()
         check_object_update(self.catalog, found, update)
         with self.state.write():
-            found.doc = {
-                **found.doc,
-                **{k: v for k, v in update.items() if k in _EDITABLE_OBJECT},
-                "updatedAt": self.now,
-            }
+            found.doc = {**found.doc, **{k: v for k, v in update.items() if k in _EDITABLE_OBJECT}}
             self.catalog.save_object(found)
             self.space.metadata_changed()
         return found
@@ -283,7 +279,8 @@ class MetadataWriter:
 
     def _apply(self, owner: Object, found: Field, update: Json) -> None:
         old = found.doc
-        found.doc = {**old, **{k: v for k, v in update.items() if k in _EDITABLE}, "updatedAt": self.now}
+        # `updatedAt` stays: nothing could set it back, and a change that was undone should leave no trace.
+        found.doc = {**old, **{k: v for k, v in update.items() if k in _EDITABLE}}
         if update.get("options") is not None and old.get("options") is not None:
             found.doc["options"] = _with_option_ids(update)["options"]
             self._migrate_options(found, old["options"])
@@ -447,9 +444,8 @@ def _with_option_ids(given: Json) -> Json:
         options = [{"label": str(n), "value": f"RATING_{n}", "position": n - 1} for n in range(1, 6)]
     if not isinstance(options, list):
         return given
-    order = ("color", "label", "value", "position")
     made = [
-        {"id": option.get("id") or new_id(), **{key: option[key] for key in order if key in option}}
+        {"id": option.get("id") or new_id(), **{key: option[key] for key in OPTION_KEYS if key in option}}
         for option in options
     ]
     return {**given, "options": made}

@@ -18,10 +18,8 @@ _EXTENSION = re.compile(
 )
 _START = re.compile(r"[+＋0-9]")
 _END = re.compile(r"[^0-9.#]+$")
-_VIABLE = re.compile(
-    "[+＋]{0,1}(?:[-x\u2010-\u2015\u2212\u30fc\uff0d-\uff0f \u00a0\u00ad\u200b\u2060\u3000()（）［］.\\[\\]/~⁓∼]*[0-9]){2,}"
-    "[-x\u2010-\u2015\u2212\u30fc\uff0d-\uff0f \u00a0\u00ad\u200b\u2060\u3000()（）［］.\\[\\]/~⁓∼0-9]*"
-)
+_PUNCTUATION = "-x\u2010-\u2015\u2212\u30fc\uff0d-\uff0f \u00a0\u00ad\u200b\u2060\u3000()（）［］.\\[\\]/~⁓∼"
+_VIABLE = re.compile(f"[+＋]{{0,1}}(?:[{_PUNCTUATION}]*[0-9]){{2,}}[{_PUNCTUATION}0-9]*")
 _MAX_NATIONAL_DIGITS = 17
 
 

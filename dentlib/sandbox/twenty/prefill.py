@@ -27,6 +27,7 @@ from dentlib.sandbox.twenty.writing import MAX_RECORDS, Writer
 
 STANDARD_APPLICATION = stable_id("application", "standard")
 CUSTOM_APPLICATION = stable_id("application", "custom")
+OPTION_KEYS = ("color", "label", "value", "position")
 _SYSTEM = {"source": "MANUAL", "workspaceMemberId": None, "name": "System", "context": None}
 _FLAGS = {
     "IS_UNIQUE_INDEXES_ENABLED": False,
@@ -122,6 +123,7 @@ def _roles(state: State, ws: int) -> None:
             "canUpdateAllObjectRecords": True,
             "canSoftDeleteAllObjectRecords": True,
             "canDestroyAllObjectRecords": True,
+            "objectPermissions": [],
         }
         state.db.execute("INSERT INTO role VALUES (?,?,?)", (ws, doc["id"], dumps(doc)))
 
@@ -210,7 +212,11 @@ def _metadata(space: Workspace, now: str) -> None:
             slot += 1
             leads = (given["nameSingular"], one["name"]) == _FIRST_LISTED
             owner = objects[given["nameSingular"]]
-            options = [{"id": next(supply), **option} for option in one["options"]] if one.get("options") else None
+            options = (
+                [{"id": next(supply), **{key: option[key] for key in OPTION_KEYS}} for option in one["options"]]
+                if one.get("options")
+                else None
+            )
             morph = one.get("morph")
             extra = {"options": options, "morphId": morph_ids.setdefault(morph, next(supply)) if morph else None}
             doc = field_doc(

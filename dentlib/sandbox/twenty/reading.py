@@ -157,7 +157,8 @@ class Reader:
     def targets(self, model: Model, field: Field, docs: list[Json]) -> tuple[Model, dict[str, Json]]:
         """The live records that a many-to-one relation of these documents points at, by id."""
         target = self.space.model(self.space.catalog.target(field))
-        ids = {doc[field.column] for doc in docs if doc.get(str(field.column)) is not None}
+        column = str(field.column)
+        ids = {doc[column] for doc in docs if doc.get(column) is not None}
         if not ids:
             return target, {}
         rows = self.state.all(

@@ -342,7 +342,8 @@ class Writer:
                 doc[key] = value
         doc["id"] = before["id"]
         doc["updatedAt"] = draft.get("updatedAt") or self.now
-        doc["updatedBy"] = self.actor
+        if not model.obj.doc["isSystem"]:  # recorded for people; the server's own bookkeeping rows keep their author
+            doc["updatedBy"] = self.actor
         return doc
 
     def _refuse_new_id(self, model: Model, record_id: str) -> None:
