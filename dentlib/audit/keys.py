@@ -30,10 +30,14 @@ _KEY_WORDS = {"id", "num", "no", "nr", "key", "code", "number", "pk", "guid", "u
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The columns that identify a row (none: told apart by content), and how that was found."""
+    """The columns that identify a row (none: told apart by content), and how that was found.
+
+    `offending`: rows that a declared key doesn't identify, being blank or repeated with other content.
+    """
 
     columns: tuple[str, ...]
     note: str
+    offending: int = 0
 
 
 def exact_duplicates(con: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]) -> int:
@@ -69,8 +73,8 @@ def find_key(
         facts = columns[declared].facts
         if _is_unique(columns[declared], rows, duplicates):
             return Key((declared,), f"unique and never blank{merged}")
-        note = f"not proven: {facts.rows - facts.filled} blank, {facts.filled - facts.distinct - duplicates} repeated"
-        return Key((declared,), note)
+        blank, repeated = facts.rows - facts.filled, facts.filled - facts.distinct - duplicates
+        return Key((declared,), f"not proven: {blank} blank, {repeated} repeated", blank + repeated)
     if rows <= 1:
         return Key((), "too few rows to tell")
     single = [n for n, c in columns.items() if _is_unique(c, rows, duplicates) and _could_be_key(c)]

@@ -80,11 +80,20 @@ def notices_about_tables(
             message, hint = "rows repeat an earlier row cell by cell", "merged into the first one"
             count = duplicates[name]
             found.append(Finding("exact_duplicate_rows", Severity.WARNING, name, "", count, table.rows, message, hint))
-        if keys[name].note.startswith("not proven"):
+        if keys[name].offending:
             hint = "ask the practice which rows are meant; rows with the same key but other content are rejected"
             message = f"the key column is {keys[name].note}"
             found.append(
-                Finding("key_not_unique", Severity.ERROR, name, keys[name].columns[0], 1, table.rows, message, hint)
+                Finding(
+                    "key_not_unique",
+                    Severity.ERROR,
+                    name,
+                    keys[name].columns[0],
+                    keys[name].offending,
+                    table.rows,
+                    message,
+                    hint,
+                )
             )
         if not table.object:
             message, hint = "the table is none that the vocabulary knows", "it is listed as not migrated"

@@ -113,11 +113,11 @@ def test_nothing_identifying_is_shown(sample: tuple[Path, AuditFacts]) -> None:
     text = json.dumps(dataclasses.asdict(facts), default=str, ensure_ascii=False)
     with (source / "Patients.csv").open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
-            for column in ("LName", "EMail", "HmPhone", "WirelessPhone", "SSN", "Addr1", "ChartNo", "MemberId"):
-                value = row[column].strip()
-                if len(value) > 5 and column != "LName":
-                    assert value not in text, column
-                assert f'"{value}"' not in text or not value, column
+            for name in ("LName", "EMail", "HmPhone", "WirelessPhone", "SSN", "Addr1", "ChartNo", "MemberId"):
+                value = row[name].strip()
+                if len(value) > 5 and name != "LName":
+                    assert value not in text, name
+                assert f'"{value}"' not in text or not value, name
     for column in facts.columns:
         assert not (column.identifier_class and column.values)
         assert column.identifier_class == "" or column.identifier_class in IDENTIFYING

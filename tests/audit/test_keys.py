@@ -50,7 +50,7 @@ def test_a_declared_key_that_repeats_is_a_finding(tmp_path: Path) -> None:
         tmp_path, patients="PatientID,LastName,BirthDate\n1,Doe,1980-01-02\n1,Roe,1981-01-02\n2,Poe,1982-01-02\n"
     )
     assert keys(facts) == {"patients": ("PatientID",)}
-    assert [f.kind for f in facts.findings if f.severity == "error"] == ["key_not_unique"]
+    assert [(f.kind, f.count) for f in facts.findings if f.severity == "error"] == [("key_not_unique", 1)]
 
 
 def test_exact_duplicate_rows_leave_the_key_alone(tmp_path: Path) -> None:

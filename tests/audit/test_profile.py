@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -23,7 +23,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-def profiled(con: duckdb.DuckDBPyConnection, **columns: list[str | None]) -> dict[str, Column]:
+def profiled(con: duckdb.DuckDBPyConnection, **columns: Sequence[str | None]) -> dict[str, Column]:
     """Profile columns of one table, given by their values."""
     names = ", ".join(f'"{n}" VARCHAR' for n in columns)
     con.execute(f"CREATE OR REPLACE TABLE raw.t ({names})")
