@@ -12,7 +12,7 @@ import duckdb
 import orjson
 
 from dentlib.clock import Clock
-from dentlib.errors import Refused
+from dentlib.errors import InDoubt, Refused
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience, no_hook
 from dentlib.loading.quiet import quiet
@@ -24,6 +24,7 @@ from dentlib.model import JSON, Destination, LoadStep, record_id
 
 PREFIX = "probe:"
 _CANDIDATES = 3
+_ATTEMPTS = 6
 _SOURCE_ID = "sourceSystemId"
 
 
@@ -159,15 +160,23 @@ def _write(
         block={"new": [record]},
     )
     hook("intent committed")
-    try:
-        patience.transient(lambda: destination.create(step.object_name, [record], f"probe_c{call}"))
-    except Refused as refusal:
-        code, words = refused_reason(refusal, record)
-        ledger.end_call(call, run="", result="refused", failed=[(key, code, words)])
-        return code, words
-    ledger.end_call(call, run="", result="written")
-    hook("outcome committed")
-    return None
+    for attempt in range(1, _ATTEMPTS + 1):
+        tag = f"probe_c{call}_a{attempt}"
+        try:
+            patience.transient(lambda tag=tag: destination.create(step.object_name, [record], tag))  # type: ignore[misc]
+        except InDoubt:
+            if not _read(destination, step, record["id"], patience):
+                patience.pause(attempt)
+                continue
+        except Refused as refusal:
+            if not _read(destination, step, record["id"], patience):  # else a lost request has arrived meanwhile
+                code, words = refused_reason(refusal, record)
+                ledger.end_call(call, run="", result="refused", failed=[(key, code, words)])
+                return code, words
+        ledger.end_call(call, run="", result="written")
+        hook("outcome committed")
+        return None
+    raise InDoubt(f"the probe of {step.name} got no trustworthy answer", "look at the destination and the network")
 
 
 def _read(destination: Destination, step: LoadStep, rid: str, patience: Patience) -> JSON:

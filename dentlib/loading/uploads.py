@@ -65,7 +65,7 @@ def _remove(ledger: Ledger, destination: Destination, upload: Entry, patience: P
     if body["state"] == "begun":
         ticket = patience.idempotent(lambda: destination.finish_upload(ticket, Path(body["path"])))
     step = PREFIX + body["step"]
-    record = {"id": record_id(ledger.engagement, step, ticket.file_id), body["field"]: [_file(ticket, body)]}
+    record: JSON = {"id": record_id(ledger.engagement, step, ticket.file_id), body["field"]: [_file(ticket, body)]}
     call = ledger.begin_call(
         run="",
         step=step,

@@ -339,7 +339,10 @@ def patient(key: str, carrier_key: str | None = None, **more: Any) -> JSON:
 
 
 def prepare(
-    con: duckdb.DuckDBPyConnection, tables: dict[str, list[JSON]], aside: Sequence[tuple[Any, ...]] = ()
+    con: duckdb.DuckDBPyConnection,
+    tables: dict[str, list[JSON]],
+    aside: Sequence[tuple[Any, ...]] = (),
+    steps: Sequence[LoadStep] = STEPS,
 ) -> None:
     """Write the tables that loading reads, in place of any before."""
     con.execute("CREATE SCHEMA IF NOT EXISTS prepared")
@@ -347,7 +350,7 @@ def prepare(
         "ordinal BIGINT, source_key VARCHAR, record_id VARCHAR, payload VARCHAR, row_hash VARCHAR, file_path VARCHAR, "
         "source_table VARCHAR, source_file VARCHAR, source_row BIGINT, in_sample BOOLEAN"
     )
-    for step in STEPS:
+    for step in steps:
         con.execute(f"CREATE OR REPLACE TABLE prepared.{step.table} ({columns})")
         for ordinal, row in enumerate(tables.get(step.table, []), 1):
             con.execute(f"INSERT INTO prepared.{step.table} VALUES (?{',?' * 9})", [ordinal, *row.values()])
