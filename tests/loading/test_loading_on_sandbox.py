@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +139,32 @@ def test_killed_at_random_times(site: Site) -> None:
         assert sum(ledger.live_counts().values()) == sum(c + u for c, u, _ in EXPECTED.values())
         rollback(ledger, site.twenty, clock=site.clock)
     assert differences(before, site.stored()) == {}
+
+
+def trace(site: Site) -> list[str]:
+    """Load under a trace of system calls; return `sync` (of the ledger) and `send` (of a create), in order."""
+    log = site.folder / "trace.txt"
+    calls = "trace=fdatasync,fsync,sendto,sendmsg,writev"
+    program = [str(Path(__file__).with_name("sandbox_practice.py")), str(site.folder / "traced"), "12"]
+    command = ["strace", "-f", "-y", "-s", "120000", "-e", calls, "-o", str(log), sys.executable, *program]
+    environment = {**os.environ, "PRACTICE_URL": site.server.url, "PRACTICE_KEY": site.server.api_key}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"system calls can't be traced here: {done.stderr[-200:]}")
+    events = []
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if "sync(" in line and "ledger.sqlite-wal" in line:
+            events.append("sync")
+        elif re.search(r"_c\d+_a\d+:create", line):
+            events.append("send")
+    return events
+
+
+@pytest.mark.law
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_an_intent_is_on_disk_before_its_request_leaves(site: Site) -> None:
+    """kill -9 can't show it: each create is preceded by a flush of the ledger after the one before."""
+    events = trace(site)
+    assert events.count("send") > 15
+    assert not any(pair == ("send", "send") for pair in pairwise(events))
+    assert events[0] == "sync"
