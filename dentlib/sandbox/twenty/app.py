@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import traceback
 from collections.abc import Callable
 from datetime import datetime
-from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import orjson
@@ -14,6 +16,15 @@ from graphql import GraphQLError
 from graphql.language import ast
 
 from dentlib.sandbox.twenty import auth, effects, faults, files, openapi, tokens
+from dentlib.sandbox.twenty.bodies import (
+    client_config,
+    first_words,
+    json_answer,
+    json_error_words,
+    put,
+    read_multipart,
+    text_as_json,
+)
 from dentlib.sandbox.twenty.faults import Faults
 from dentlib.sandbox.twenty.graphql import Document, Executor, place, syntax_answer
 from dentlib.sandbox.twenty.introspect import core_schema, document_problems, introspection
@@ -123,10 +134,13 @@ class Site:
         is_graphql = path in ("/graphql", "/metadata")
 
         async def work() -> web.Response:
-            return self._answer(request, path, body)
+            try:
+                return self._answer(request, path, body)
+            except Exception as error:
+                return _broken(error)
 
         if self.faults.plan and not path.startswith("/sandbox/"):
-            root = _words(body) if is_graphql else ""
+            root = first_words(body) if is_graphql else ""
             fault = self.faults.next_for(f"{request.method} {path} {root}".strip())
             if fault is not None:
                 return await faults.play(fault, request, work, is_graphql)
@@ -148,12 +162,12 @@ class Site:
         if path.startswith(("/file/", "/file-upload/")):
             return self._file(request, path, body)
         if path == "/healthz":
-            return _json({"status": "ok", "info": {}, "error": {}, "details": {}})
+            return json_answer({"status": "ok", "info": {}, "error": {}, "details": {}})
         if path == "/client-config":
-            return _json(client_config())
+            return json_answer(client_config())
         if path.startswith("/sandbox/"):
             return self._admin(request, path, body)
-        return _json(
+        return json_answer(
             {"statusCode": 404, "error": "NotFoundException", "messages": [f"Cannot {request.method} {path}"]}, 404
         )
 
@@ -166,52 +180,54 @@ class Site:
                 raise auth.missing()
             space, caller = self.authenticate(token)
             if len(body) > MAX_JSON_BYTES:
-                return _raw_json("request entity too large", 500)
+                return text_as_json("request entity too large", 500)
             try:
                 content = orjson.loads(body) if body else None
             except orjson.JSONDecodeError as error:
-                return _json({"message": _json_words(body, error), "error": "Bad Request", "statusCode": 400}, 400)
+                return json_answer(
+                    {"message": json_error_words(body, error), "error": "Bad Request", "statusCode": 400}, 400
+                )
             parts = tuple(part for part in path[len("/rest/") :].split("/") if part)
             query = dict(request.query.items())
             if parts[:1] == ("open-api",):
                 document = openapi.metadata_document if parts[1:] == ("metadata",) else None
                 shown = document(self.base_url) if document else openapi.core_document(space.catalog, self.base_url)
-                return _json(shown)
+                return json_answer(shown)
             if parts[:1] == ("metadata",):
                 call = RestCall(request.method, path, parts[1:], query, content)
                 status, answer = MetadataRest(space, caller).answer(call)
             else:
                 status, answer = Rest(space, caller).answer(RestCall(request.method, path, parts, query, content))
         except Refusal as refusal:
-            return _json(refusal.rest(), refusal.status)
+            return json_answer(refusal.rest(), refusal.status)
         if answer is True:
             return web.Response(text="true", status=status, content_type="text/html", charset="utf-8")
-        return _json(answer, status)
+        return json_answer(answer, status)
 
     # -- GraphQL ------------------------------------------------------------------------------------------------
 
     def _graphql(self, request: web.Request, path: str, body: bytes) -> web.Response:
         if request.method == "GET":
-            return _json({"errors": [{"message": "GET query missing."}]}, 400)
+            return json_answer({"errors": [{"message": "GET query missing."}]}, 400)
         try:
             given = self._graphql_body(request, body)
         except Refusal as refusal:
-            return _raw_json(refusal.message, refusal.status)
+            return text_as_json(refusal.message, refusal.status)
         try:
             document = Document(str(given.get("query") or ""), given.get("variables"), given.get("operationName"))
         except GraphQLError as error:
-            return _json(syntax_answer(error))
+            return json_answer(syntax_answer(error))
         token = auth.bearer(request.headers.get("Authorization"))
         if token is None:
-            return _json(self._anonymous(path, document))
+            return json_answer(self._anonymous(path, document))
         try:
             space, caller = self.authenticate(token)
         except Refusal as refusal:
-            return _json({"errors": [refusal.graphql()]})
+            return json_answer({"errors": [refusal.graphql()]})
         if path == "/metadata":
             status, answer = MetadataExecutor(space, caller, document).run()
-            return _json(answer, status)
-        return _json(self._core(space, caller, document))
+            return json_answer(answer, status)
+        return json_answer(self._core(space, caller, document))
 
     def _graphql_body(self, request: web.Request, body: bytes) -> Json:
         if request.content_type == "multipart/form-data":
@@ -234,7 +250,7 @@ class Site:
             if self.max_upload_bytes is not None and len(content) > self.max_upload_bytes:
                 raise Refusal("File truncated as it exceeds the size limit.", status=413)
             for where in paths:
-                _put(given, where.split("."), Upload(name or key, content))
+                put(given, where.split("."), Upload(name or key, content))
         return given
 
     def _anonymous(self, path: str, document: Document) -> Json:
@@ -305,8 +321,8 @@ class Site:
             content, name = files.download(space, file_id, token)
         except Refusal as refusal:
             if refusal.status == 403:
-                return _json({"message": "Forbidden resource", "error": "Forbidden", "statusCode": 403}, 403)
-            return _json(refusal.rest(), refusal.status)
+                return json_answer({"message": "Forbidden resource", "error": "Forbidden", "statusCode": 403}, 403)
+            return json_answer(refusal.rest(), refusal.status)
         quoted = name.encode("ascii", "replace").decode().replace('"', "'")
         return web.Response(
             body=content,
@@ -325,9 +341,9 @@ class Site:
             if caller.is_limited:
                 raise auth.forbidden_resource()
             given = orjson.loads(body) if body else {}
-            return _json(self._steer(space, path.removeprefix("/sandbox/"), given))
+            return json_answer(self._steer(space, path.removeprefix("/sandbox/"), given))
         except Refusal as refusal:
-            return _json(refusal.rest(), refusal.status)
+            return json_answer(refusal.rest(), refusal.status)
 
     def _steer(self, space: Workspace, what: str, given: Json) -> Json:
         if what == "faults":
@@ -353,29 +369,16 @@ class Site:
         raise Refusal(f"unknown admin endpoint {what}", status=404, error="NotFoundException")
 
 
+def _broken(error: Exception) -> web.Response:
+    """Answer what nobody foresaw as the real server does, and tell its place, not its values, on standard error."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    sys.stderr.write(f"sandbox: {type(error).__name__} at {Path(at.filename).name}:{at.lineno}\n")
+    body = {"statusCode": 500, "error": "InternalServerErrorException", "messages": ["Internal server error"]}
+    return json_answer(body, 500)
+
+
 def _is_user_only(name: str, space: Workspace) -> bool:
     return f"mutation {name}" not in space.roots and name.endswith(_USER_ONLY)
-
-
-def _words(body: bytes) -> str:
-    return body[:2000].decode("utf-8", "replace")
-
-
-def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json", charset="utf-8")
-
-
-def _raw_json(text: str, status: int) -> web.Response:
-    """Plain text under JSON's name, as the body parser's own errors come."""
-    return web.Response(text=text, status=status, content_type="application/json", charset="utf-8")
-
-
-def _json_words(body: bytes, error: orjson.JSONDecodeError) -> str:
-    """Say what is wrong with a JSON text as V8 says it."""
-    text = body.decode("utf-8", "replace")
-    if error.pos >= len(text.rstrip()) or "EOF" in str(error):
-        return "Unexpected end of JSON input"
-    return f"Unexpected token '{text[error.pos]}', \"{text[:20]}\" is not valid JSON"
 
 
 def _unknown_root(document: Document, node: ast.FieldNode) -> Json:
@@ -398,34 +401,3 @@ def _typed(document: Document, node: ast.FieldNode) -> list[ast.FieldNode]:
 
 def _hidden(node: ast.FieldNode) -> Json:
     return {"message": f'{_HIDDEN} "{node.name.value}".', "locations": place(node)}
-
-
-def _put(target: Any, steps: list[str], value: Any) -> None:
-    for step in steps[:-1]:
-        target = target[int(step)] if isinstance(target, list) else target.setdefault(step, {})
-    if isinstance(target, list):
-        target[int(steps[-1])] = value
-    else:
-        target[steps[-1]] = value
-
-
-def read_multipart(body: bytes, content_type: str) -> dict[str, tuple[str | None, bytes]]:
-    """Split a multipart body into its parts: name → (file name, content)."""
-    boundary = content_type.partition("boundary=")[2].split(";")[0].strip().strip('"')
-    out: dict[str, tuple[str | None, bytes]] = {}
-    for raw in body.split(b"--" + boundary.encode())[1:-1]:
-        head, _, content = raw.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        names: dict[str, str] = {}
-        for line in head.decode("utf-8", "replace").split("\r\n"):
-            if line.lower().startswith("content-disposition"):
-                for piece in line.split(";")[1:]:
-                    key, _, text = piece.strip().partition("=")
-                    names[key.lower()] = text.strip('"')
-        out[names.get("name", "")] = (names.get("filename"), content.removesuffix(b"\r\n"))
-    return out
-
-
-def client_config() -> Json:
-    """What `/client-config` tells anyone; no server version is in it, as in the real one."""
-    found: Json = orjson.loads(resources.files(__package__).joinpath("client-config-2.21.json").read_bytes())
-    return found

@@ -7,6 +7,10 @@ workspace's metadata version.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import orjson
@@ -14,6 +18,7 @@ import orjson
 from dentlib.sandbox.twenty.catalog import Field, Object, plain_default
 from dentlib.sandbox.twenty.composites import UNIQUE_PART
 from dentlib.sandbox.twenty.ids import new_id, new_ids
+from dentlib.sandbox.twenty.metadata_docs import add_index, add_view, add_view_field, field_doc, object_doc
 from dentlib.sandbox.twenty.metadata_refusals import migration_failed
 from dentlib.sandbox.twenty.metadata_rules import (
     check_field,
@@ -24,41 +29,12 @@ from dentlib.sandbox.twenty.metadata_rules import (
     check_object_update,
     name_from_label,
 )
-from dentlib.sandbox.twenty.prefill import OPTION_KEYS, add_index, add_view, add_view_field, field_doc, object_doc
+from dentlib.sandbox.twenty.options import migrate_records, with_option_ids
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.state import dumps
 from dentlib.sandbox.twenty.workspace import Workspace
 
-_CUSTOM_ACTOR = {"name": "''", "source": "'MANUAL'"}
 _ACTOR = {"name": "'System'", "source": "'MANUAL'", "context": None, "workspaceMemberId": None}
-_BASE_FIELDS: tuple[Json, ...] = (
-    {"name": "name", "type": "TEXT", "label": "Name", "icon": "IconAbc"},
-    {"name": "id", "type": "UUID", "label": "Id", "icon": "Icon123", "isNullable": False, "defaultValue": "uuid"},
-    {
-        "name": "createdAt", "type": "DATE_TIME", "label": "Creation date", "icon": "IconCalendar",
-        "isNullable": False, "defaultValue": "now",
-    },
-    {
-        "name": "createdBy", "type": "ACTOR", "label": "Created by", "icon": "IconCreativeCommonsSa",
-        "isNullable": False, "defaultValue": _CUSTOM_ACTOR,
-    },
-    {
-        "name": "deletedAt", "type": "DATE_TIME", "label": "Deleted at", "icon": "IconCalendarClock",
-    },
-    {
-        "name": "position", "type": "POSITION", "label": "Position", "icon": "IconHierarchy2", "isNullable": False,
-        "defaultValue": 0,
-    },
-    {
-        "name": "updatedAt", "type": "DATE_TIME", "label": "Last update", "icon": "IconCalendarClock",
-        "isNullable": False, "defaultValue": "now",
-    },
-    {
-        "name": "updatedBy", "type": "ACTOR", "label": "Updated by", "icon": "IconUserCircle", "isNullable": False,
-        "defaultValue": _CUSTOM_ACTOR,
-    },
-    {"name": "searchVector", "type": "TS_VECTOR", "label": "Search vector", "icon": "IconSearch"},
-)  # fmt: skip
 _TARGETED = (
     ("timelineActivity", "timelineActivities", "SET_NULL"),
     ("attachment", "attachments", "CASCADE"),
@@ -73,6 +49,13 @@ _EDITABLE_OBJECT = (
 )  # fmt: skip
 
 
+@cache
+def _base_fields() -> list[Json]:
+    """The fields that every new object comes with."""
+    found: list[Json] = orjson.loads(resources.files(__package__).joinpath("custom-object-2.21.json").read_bytes())
+    return found
+
+
 class MetadataWriter:
     """Changes the metadata of one workspace at one moment."""
 
@@ -82,6 +65,17 @@ class MetadataWriter:
         self.state = space.state
         self.now = space.now
 
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One change: committed with its version, or undone in the file and in memory alike."""
+        try:
+            with self.state.write():
+                yield
+                self.space.metadata_changed()
+        except BaseException:
+            self.space.reload()
+            raise
+
     # -- objects ------------------------------------------------------------------------------------------------
 
     def create_object(self, given: Json) -> Object:
@@ -90,10 +84,10 @@ class MetadataWriter:
         Usable at once. Raises MetadataRefused.
         """
         check_object(self.catalog, given)
-        with self.state.write():
+        with self._change():
             object_slot, field_slot = self.catalog.next_slots()
             made = Object(object_slot, object_doc(given, self.space.id, self.now, custom=True))
-            base = [one for one in _BASE_FIELDS if not (given.get("skipNameField") and one["name"] == "name")]
+            base = [one for one in _base_fields() if not (given.get("skipNameField") and one["name"] == "name")]
             ids = iter(new_ids(len(base)))
             fields = [
                 Field(
@@ -115,7 +109,6 @@ class MetadataWriter:
             for owner_name, inverse_name, on_delete in _TARGETED:
                 self._add_target(owner_name, inverse_name, on_delete, made)
             add_view(self.space, made)
-            self.space.metadata_changed()
         return made
 
     def _add_target(self, owner_name: str, inverse_name: str, on_delete: str, made: Object) -> None:
@@ -156,16 +149,15 @@ class MetadataWriter:
         if found is None:
             raise _missing_object()
         check_object_update(self.catalog, found, update)
-        with self.state.write():
+        with self._change():
             found.doc = {**found.doc, **{k: v for k, v in update.items() if k in _EDITABLE_OBJECT}}
             self.catalog.save_object(found)
-            self.space.metadata_changed()
         return found
 
     def delete_object(self, object_id: str) -> Object:
         """Delete a custom object, its records and everything that pointed at it. Raises Refusal."""
         gone = check_object_deletion(self.catalog.by_id(object_id))
-        with self.state.write():
+        with self._change():
             ws = self.space.ws
             for one in list(gone.fields.values()):
                 if one.slot in self.catalog.fields:
@@ -179,7 +171,6 @@ class MetadataWriter:
                 self.state.db.execute(f"DELETE FROM {table} WHERE ws=? AND obj=?", (ws, gone.slot))
             self.catalog.remove_object(gone)
             self.space.lowest.pop(gone.slot, None)
-            self.space.metadata_changed()
         return gone
 
     # -- fields -------------------------------------------------------------------------------------------------
@@ -189,16 +180,15 @@ class MetadataWriter:
         owner = self.catalog.by_id(str(given.get("objectMetadataId")))
         if owner is None:
             raise _missing_object()
-        given = _with_option_ids(given)
+        given = with_option_ids(given)
         check_field(self.catalog, owner, given)
-        with self.state.write():
+        with self._change():
             if given.get("isNullable") is False and given.get("defaultValue") is None and self._has_records(owner):
                 raise migration_failed("fieldMetadata")
             made = self._create(owner, given)
             self._show(owner, made)
             if made.doc["isUnique"]:
                 add_index(self.space, made, self.now)
-            self.space.metadata_changed()
         return made
 
     def _create(self, owner: Object, given: Json) -> Field:
@@ -266,15 +256,8 @@ class MetadataWriter:
         assert found is not None
         owner = self.catalog.objects[found.obj]
         check_field_update(owner, found, update)
-        before = found.doc
-        try:
-            with self.state.write():
-                self._apply(owner, found, update)
-                self.space.metadata_changed()
-        except BaseException:
-            found.doc = before
-            self.space.reload()
-            raise
+        with self._change():
+            self._apply(owner, found, update)
         return found
 
     def _apply(self, owner: Object, found: Field, update: Json) -> None:
@@ -282,8 +265,11 @@ class MetadataWriter:
         # `updatedAt` stays: nothing could set it back, and a change that was undone should leave no trace.
         found.doc = {**old, **{k: v for k, v in update.items() if k in _EDITABLE}}
         if update.get("options") is not None and old.get("options") is not None:
-            found.doc["options"] = _with_option_ids(update)["options"]
-            self._migrate_options(found, old["options"])
+            found.doc["options"] = with_option_ids(update)["options"]
+            migrate_records(self.space, found, old["options"])
+            if found.doc.get("isUnique"):
+                self.state.db.execute("DELETE FROM unique_value WHERE ws=? AND field=?", (self.space.ws, found.slot))
+                self._fill_unique(found)
         if update.get("name") and update["name"] != old["name"]:
             self._rename(owner, found, str(update["name"]))
         if "isUnique" in update and bool(update["isUnique"]) != old["isUnique"]:
@@ -293,36 +279,6 @@ class MetadataWriter:
                 self._fill_unique(found)
                 add_index(self.space, found, self.now)
         self.catalog.save_field(found, str(old["name"]))
-
-    def _migrate_options(self, found: Field, old: list[Json]) -> None:
-        new = {option["id"]: option["value"] for option in found.doc["options"]}
-        default = plain_default(found.doc.get("defaultValue"))
-        if default not in new.values():
-            default = None
-        moved = {option["value"]: new.get(option.get("id")) for option in old}
-        moved = {value: target for value, target in moved.items() if value != target}
-        if not moved:
-            return
-        rows = self.state.all(
-            f"SELECT id, doc FROM record WHERE ws=? AND obj=? AND json_extract(doc,'$.{found.name}') IS NOT NULL",
-            (self.space.ws, found.obj),
-        )
-        changed = []
-        for record_id, text in rows:
-            doc = orjson.loads(text)
-            value = doc[found.name]
-            if isinstance(value, list):
-                doc[found.name] = [moved.get(v, v) for v in value if moved.get(v, v) is not None]
-            elif value in moved:
-                doc[found.name] = moved[value] if moved[value] is not None else default
-            if doc[found.name] in (None, []):
-                doc.pop(found.name)
-            if doc.get(found.name) != value:
-                changed.append((dumps(doc), self.space.ws, found.obj, record_id))
-        self.state.db.executemany("UPDATE record SET doc=? WHERE ws=? AND obj=? AND id=?", changed)
-        if found.doc.get("isUnique"):
-            self.state.db.execute("DELETE FROM unique_value WHERE ws=? AND field=?", (self.space.ws, found.slot))
-            self._fill_unique(found)
 
     def _rename(self, owner: Object, found: Field, name: str) -> None:
         old_key = found.column or found.name
@@ -358,7 +314,7 @@ class MetadataWriter:
     def delete_field(self, field_id: str) -> Field:
         """Delete a custom field with its values; a relation takes its other side along. Raises Refusal."""
         gone = check_field_deletion(self.catalog.field_by_id(field_id))
-        with self.state.write():
+        with self._change():
             group = [gone]
             if gone.doc.get("morphId"):
                 group = [
@@ -368,7 +324,6 @@ class MetadataWriter:
                 ]
             for one in group:
                 self._remove_field(one)
-            self.space.metadata_changed()
         return gone
 
     def _remove_field(self, gone: Field) -> None:
@@ -435,17 +390,3 @@ def _missing_object() -> Any:
     except Exception as refusal:
         return refusal
     raise AssertionError("a missing object is always refused")
-
-
-def _with_option_ids(given: Json) -> Json:
-    """Give each option an id and the key order of the real answers; a RATING gets its five options by itself."""
-    options = given.get("options")
-    if given.get("type") == "RATING" and not options:
-        options = [{"label": str(n), "value": f"RATING_{n}", "position": n - 1} for n in range(1, 6)]
-    if not isinstance(options, list):
-        return given
-    made = [
-        {"id": option.get("id") or new_id(), **{key: option[key] for key in OPTION_KEYS if key in option}}
-        for option in options
-    ]
-    return {**given, "options": made}

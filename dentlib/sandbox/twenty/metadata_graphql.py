@@ -13,8 +13,8 @@ from dentlib.sandbox.twenty.graphql import Document, response_key
 from dentlib.sandbox.twenty.ids import new_id
 from dentlib.sandbox.twenty.introspect import document_problems, introspection, metadata_schema, variable_problems
 from dentlib.sandbox.twenty.metadata_change import MetadataWriter
+from dentlib.sandbox.twenty.metadata_docs import CUSTOM_APPLICATION
 from dentlib.sandbox.twenty.metadata_view import MetadataView, connection
-from dentlib.sandbox.twenty.prefill import CUSTOM_APPLICATION
 from dentlib.sandbox.twenty.refusals import Json, Refusal, not_found, permission_denied
 from dentlib.sandbox.twenty.state import dumps
 from dentlib.sandbox.twenty.workspace import Caller, Workspace

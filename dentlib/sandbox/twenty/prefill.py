@@ -18,16 +18,14 @@ import orjson
 from dentlib.clock import stamp
 from dentlib.errors import UsageError
 from dentlib.sandbox.twenty.catalog import Field, Object
-from dentlib.sandbox.twenty.ids import new_id, new_ids, stable_id
+from dentlib.sandbox.twenty.ids import new_id, new_ids
 from dentlib.sandbox.twenty.limiter import Limiter
+from dentlib.sandbox.twenty.metadata_docs import OPTION_KEYS, add_index, add_view, field_doc, object_doc
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.state import State, dumps
 from dentlib.sandbox.twenty.workspace import Caller, SteerableClock, Workspace
 from dentlib.sandbox.twenty.writing import MAX_RECORDS, Writer
 
-STANDARD_APPLICATION = stable_id("application", "standard")
-CUSTOM_APPLICATION = stable_id("application", "custom")
-OPTION_KEYS = ("color", "label", "value", "position")
 _SYSTEM = {"source": "MANUAL", "workspaceMemberId": None, "name": "System", "context": None}
 _FLAGS = {
     "IS_UNIQUE_INDEXES_ENABLED": False,
@@ -128,72 +126,6 @@ def _roles(state: State, ws: int) -> None:
         state.db.execute("INSERT INTO role VALUES (?,?,?)", (ws, doc["id"], dumps(doc)))
 
 
-def object_doc(given: Json, space_id: str, now: str, *, custom: bool) -> Json:
-    """A complete object document from what is given."""
-    name = given["nameSingular"]
-    return {
-        "id": new_id(),
-        "universalIdentifier": new_id() if custom else stable_id("object", name),
-        "applicationId": CUSTOM_APPLICATION if custom else STANDARD_APPLICATION,
-        "nameSingular": name,
-        "namePlural": given["namePlural"],
-        "labelSingular": given["labelSingular"],
-        "labelPlural": given["labelPlural"],
-        "description": given.get("description"),
-        "icon": given.get("icon"),
-        "shortcut": given.get("shortcut"),
-        "color": given.get("color"),
-        "isRemote": False,
-        "isActive": True,
-        "isSystem": bool(given.get("isSystem")),
-        "isUIEditable": True,
-        "isUICreatable": True,
-        "isUIReadOnly": False,
-        "isSearchable": bool(given.get("isSearchable", custom)),
-        "isLabelSyncedWithName": bool(given.get("isLabelSyncedWithName")),
-        "workspaceId": space_id,
-        "imageIdentifierFieldMetadataId": None,
-        "labelIdentifierFieldMetadataId": None,
-        "createdAt": now,
-        "updatedAt": now,
-        "custom": custom,
-    }
-
-
-def field_doc(given: Json, owner: Json, now: str, field_id: str, *, custom: bool) -> Json:
-    """A complete field document from what is given."""
-    system = bool(given.get("isSystem"))
-    editable = (given["name"] == "position" or not system) and not given.get("readOnly")
-    return {
-        "id": field_id,
-        "universalIdentifier": new_id() if custom else stable_id("field", owner["nameSingular"], given["name"]),
-        "applicationId": CUSTOM_APPLICATION if custom else STANDARD_APPLICATION,
-        "type": given["type"],
-        "name": given["name"],
-        "label": given["label"],
-        "description": given.get("description"),
-        "icon": given.get("icon"),
-        "isActive": given.get("isActive", True),
-        "isSystem": system,
-        "isUIEditable": editable,
-        "isUIReadOnly": not editable,
-        "isNullable": given.get("isNullable", True),
-        "isUnique": bool(given.get("isUnique")),
-        "defaultValue": given.get("defaultValue"),
-        "options": given.get("options"),
-        "settings": given.get("settings"),
-        "workspaceId": owner["workspaceId"],
-        "objectMetadataId": owner["id"],
-        "isLabelSyncedWithName": bool(given.get("isLabelSyncedWithName")),
-        "morphId": given.get("morphId"),
-        "morph": given.get("morph"),
-        "createdAt": now,
-        "updatedAt": now,
-        "custom": custom,
-        "relation": None,
-    }
-
-
 def _metadata(space: Workspace, now: str) -> None:
     catalog = space.catalog
     objects: dict[str, Object] = {}
@@ -245,57 +177,6 @@ def _metadata(space: Workspace, now: str) -> None:
     for made in fields.values():
         if made.doc["isUnique"]:
             add_index(space, made, now)
-
-
-def add_view(space: Workspace, obj: Object) -> None:
-    """Add the default table view of an object, with the fields it shows."""
-    view_id = new_id()
-    doc = {
-        "id": view_id,
-        "name": "All {objectLabelPlural}",
-        "objectMetadataId": obj.id,
-        "type": "TABLE",
-        "key": "INDEX",
-        "icon": "IconList",
-        "position": 0,
-        "isCompact": False,
-        "workspaceId": space.id,
-        "createdAt": obj.doc["createdAt"],
-        "updatedAt": obj.doc["createdAt"],
-    }
-    space.state.db.execute("INSERT INTO view VALUES (?,?,?,?)", (space.ws, view_id, obj.slot, dumps(doc)))
-    shown = [one for one in obj.fields.values() if not one.doc["isSystem"] and not one.is_to_many]
-    for one in shown:
-        add_view_field(space, view_id, one)
-
-
-def add_view_field(space: Workspace, view_id: str, one: Field) -> None:
-    """Show a field in a view."""
-    doc = {
-        "id": new_id(),
-        "viewId": view_id,
-        "fieldMetadataId": one.id,
-        "isVisible": True,
-        "size": 150,
-        "position": one.slot,
-    }
-    row = (space.ws, doc["id"], view_id, one.slot, dumps(doc))
-    space.state.db.execute("INSERT INTO view_field VALUES (?,?,?,?,?)", row)
-
-
-def add_index(space: Workspace, one: Field, now: str) -> None:
-    """Note the unique index of a field."""
-    doc = {
-        "id": new_id(),
-        "name": f"IDX_UNIQUE_{one.doc['universalIdentifier'].replace('-', '')[:27]}",
-        "isUnique": True,
-        "indexType": "BTREE",
-        "indexWhereClause": None,
-        "fields": [one.id],
-        "createdAt": now,
-        "updatedAt": now,
-    }
-    space.state.db.execute("INSERT INTO index_metadata VALUES (?,?,?,?)", (space.ws, doc["id"], one.obj, dumps(doc)))
 
 
 class _SystemWriter(Writer):
