@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from dentlib.mapping.check import check, check_rows
+from dentlib.mapping.explain import ExplainRow, explain
+from dentlib.mapping.facts import mapping_facts
 from dentlib.mapping.map import Formats, Map, TableMap, load_map
 from dentlib.mapping.prepare import PrepareContext, PreparedFacts, prepare
 from dentlib.mapping.propose import ColumnProposal, Proposals, propose, write_proposals
+from dentlib.mapping.sample import choose_sample
+from dentlib.mapping.schema import wanted_schema
 
 __all__ = [
     "ColumnProposal",
+    "ExplainRow",
     "Formats",
     "Map",
     "PrepareContext",
     "PreparedFacts",
     "Proposals",
     "TableMap",
+    "check",
+    "check_rows",
+    "choose_sample",
+    "explain",
     "load_map",
+    "mapping_facts",
     "prepare",
     "propose",
+    "wanted_schema",
     "write_proposals",
 ]

@@ -10,6 +10,8 @@ import pyarrow as pa
 from dentlib.mapping.references import FILE_TABLE
 from dentlib.mapping.values import file_label
 
+# The destination stores what it recognises under its true type (a PNG named .pdf becomes .png), but refuses a file whose
+# content it can't recognise under an extension that it can (FACTS 9).
 _MAGIC = {
     "pdf": (b"%PDF",),
     "png": (b"\x89PNG\r\n\x1a\n",),
@@ -58,6 +60,7 @@ def _look(name: str, folder: Path, max_upload_mb: float | None) -> tuple[Path | 
     if wanted and size:
         with path.open("rb") as file:
             start = file.read(16)
-        if not start.startswith(wanted):
+        known = tuple(m for magics in _MAGIC.values() for m in magics)
+        if not start.startswith(wanted) and not start.startswith(known):
             return path, size, "file_not_what_it_says"
     return path, size, ""

@@ -213,7 +213,7 @@ FUNCTIONS: dict[str, ValueFunction] = {
         ValueFunction("boolean", "BOOLEAN", "boolean", True, _fast_boolean, _plain(values.boolean)),
         ValueFunction("surfaces", "VARCHAR", "text", True, _never, _plain(values.surfaces)),
         ValueFunction("teeth", "VARCHAR[]", "list", True, _never, _slow_teeth),
-        ValueFunction("blocknote", "VARCHAR", "blocknote", False, _fast_blocknote, _plain(values.blocknote)),
+        ValueFunction("blocknote", "VARCHAR", "blocknote", True, _fast_blocknote, _plain(values.blocknote)),
         ValueFunction("link", "VARCHAR", "link", True, _never, _plain(values.link)),
         ValueFunction("file_label", "VARCHAR", "text", True, _never, _plain(values.file_label)),
         ValueFunction("file_category", "VARCHAR", "text", True, _never, _plain(values.file_category)),

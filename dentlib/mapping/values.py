@@ -101,6 +101,7 @@ def phones(text: str, country: str) -> tuple[tuple[Phone, ...], str]:
 def _one_phone(text: str, country: str) -> tuple[Phone, str] | None:
     if text.strip() == "2147483647" or sum(c.isalpha() for c in text) > 12:
         return None
+    text = re.sub(r"^00(?=[1-9])", "+", text.strip(_BLANKS))
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException:

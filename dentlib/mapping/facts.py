@@ -1,0 +1,232 @@
+"""The map as a person reads it: every column of the export, value maps with frequencies, what stays and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from dentlib.facts import MapLine, MappingFacts, OwnerRow, ValueMapFacts
+from dentlib.mapping.functions import BLANKS
+from dentlib.mapping.map import Map
+from dentlib.mapping.owners import OWNERS
+from dentlib.mapping.references import spellings, text_tests
+from dentlib.mapping.schema import SOURCE_ID
+from dentlib.mapping.staging import raw_columns
+from dentlib.mapping.uses import Use, uses_of
+from dentlib.model import PREPARED_OUTCOMES, Problem, SchemaItem
+from dentlib.privacy import SMALL_CELL
+from dentlib.vocabulary.match import TableShape, assign
+from dentlib.workdb import quoted
+
+_MOST_VALUES = 60
+
+
+def mapping_facts(
+    con: duckdb.DuckDBPyConnection,
+    map: Map,
+    *,
+    engagement: str,
+    client: str,
+    problems: Sequence[Problem],
+    schema: Sequence[SchemaItem],
+) -> MappingFacts:
+    """Return the mapping document's facts. Reads only; owners and scope are those of the last preparation, else empty."""
+    columns = raw_columns(con)
+    counts = {t: _fill(con, t, names) for t, names in columns.items()}
+    return MappingFacts(
+        engagement=engagement,
+        client=client,
+        lines=tuple(_lines(map, columns, counts)),
+        value_maps=tuple(_value_maps(con, map)),
+        schema=tuple(schema),
+        owners=_owners(con),
+        tables_not_migrated=tuple(_tables_not_migrated(map, counts)),
+        rebuild=tuple(_rebuild(con, map)),
+        scope=_scope(con),
+        consent=tuple(_consent(con, map)),
+        problems=tuple(problems),
+        map_hash=map.hash(),
+    )
+
+
+def _fill(con: duckdb.DuckDBPyConnection, table: str, names: Sequence[str]) -> dict[str, int]:
+    """Count the rows (under the empty name) and the filled cells per column."""
+    chosen = "".join(f", count(*) FILTER (trim({quoted(n)}, {BLANKS}) <> '')" for n in names)
+    row = con.execute(f"SELECT count(*){chosen} FROM raw.{quoted(table)}").fetchone()
+    return dict(zip(["", *names], row or (), strict=True))
+
+
+def _lines(map: Map, columns: dict[str, tuple[str, ...]], counts: dict[str, dict[str, int]]) -> list[MapLine]:
+    recognised = assign([TableShape(t, c) for t, c in columns.items()], map.vocabulary)
+    uses = uses_of(map.pair, [s.model_copy(update={"fields": map.fields_of(s)}) for s in map.active_steps])
+    for (object_name, field), found in list(uses.items()):
+        words = map.vocabulary.field(object_name, field)
+        for part in words.made_of if words and field not in map.columns.get(object_name, {}) else ():
+            uses[object_name, part] = (*uses.get((object_name, part), ()), *found)
+    offers = {(o, n): f.offer_name for o, fields in map.pair.schema_.fields.items() for n, f in fields.items()}
+    lines = []
+    for table, names in columns.items():
+        words = map.tables.get(table)
+        object_name = (words.object if words else None) or ""
+        for column in names:
+            field = (words.columns.get(column) if words and object_name else None) or ""
+            match = recognised.tables[table].columns[column]
+            by_hand = field != match.field
+            confidence = 1.0 if by_hand and field else match.confidence if field else 0.0
+            evidence = "chosen in the map" if by_hand else match.evidence
+            status, use, reason = _status(map, object_name, field, uses.get((object_name, field), ()))
+            head = use.path.split(".")[0].removesuffix("Id") if use else ""
+            offer = offers.get((use.destination_object, head), "") if use else ""
+            if use and use.path == SOURCE_ID:
+                offer = "Source_System_ID__c"
+            lines.append(
+                MapLine(
+                    table, column, f"{object_name}.{field}" if field else "", confidence, evidence,
+                    use.step if use else "", use.destination_object if use else "", use.path if use else "", offer,
+                    use.transform if use else "", status, counts[table][column], counts[table][""], reason,
+                )  # fmt: skip
+            )
+    return lines
+
+
+def _status(map: Map, object_name: str, field: str, uses: tuple[Use, ...]) -> tuple[str, Use | None, str]:
+    if not object_name:
+        return "not_migrated", None, "the table was not recognised as anything that moves"
+    if map.vocabulary.objects[object_name].kind == "definition":
+        return "definition", None, "a definition: listed for rebuilding, never migrated"
+    if uses and uses[0].role in ("value", "lookup", "owner", "key", "file", "created", "related"):
+        return "mapped", uses[0], ""
+    said = map.pair.not_migrated.get(object_name, {}).get(field)
+    if said is not None:
+        return ("kept_elsewhere" if said.elsewhere else "not_migrated"), None, said.reason
+    if uses:
+        return "kept_elsewhere", None, "decides how other values arrive"
+    owners = map.pair.owners
+    if owners is not None and object_name == owners.from_ and field in (owners.key, owners.email, owners.role, *owners.name):
+        return "kept_elsewhere", None, "matches providers to members of the workspace"
+    if not field:
+        return "not_migrated", None, "not recognised"
+    if not any(s.from_ == object_name for s in map.active_steps):
+        return "not_migrated", None, "nothing of this table moves by this map"
+    return "not_migrated", None, "the pair has no place for it"
+
+
+def _value_maps(con: duckdb.DuckDBPyConnection, map: Map) -> list[ValueMapFacts]:
+    found = []
+    for step in map.active_steps:
+        for path, rule in map.fields_of(step).items():
+            if not (rule.values or rule.values_matching) or len(rule.source) != 1 or rule.unmapped is None:
+                continue
+            source = rule.source[0]
+            words = map.vocabulary.field(step.from_, source)
+            for table, column in map.columns[step.from_].get(source, ()):
+                targets = {s.lower(): str(v) for k, v in rule.values.items() for s in spellings(words, (k,))}
+                targets |= {k.lower(): str(v) for k, v in rule.values.items()}
+                decision = rule.unmapped.do if rule.unmapped.do != "value" else f"{rule.unmapped.value}"
+                if rule.unmapped.keep_as_text:
+                    decision += f", kept as text in {rule.unmapped.keep_as_text}"
+                rows = con.execute(
+                    f"SELECT trim({quoted(column)}, {BLANKS}) AS v, count(*), regexp_full_match(upper(v), ?) "
+                    f"FROM raw.{quoted(table)} WHERE v <> '' GROUP BY v ORDER BY count(*) DESC, v LIMIT {_MOST_VALUES}",
+                    [rule.values_matching or "\\b\\B"],
+                ).fetchall()
+                shown = tuple(
+                    (v, n, targets.get(v.lower()) or (v.upper() if same else decision))
+                    for v, n, same in rows
+                    if not (words and words.identifier and n < SMALL_CELL)
+                )
+                found.append(ValueMapFacts(step.step, path, table, column, shown, decision))
+    return found
+
+
+def _has_table(con: duckdb.DuckDBPyConnection, name: str) -> bool:
+    schema, table = name.split(".")
+    sql = "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ? AND database_name = current_database()"
+    return con.execute(sql, [schema, table]).fetchone() is not None
+
+
+def _owners(con: duckdb.DuckDBPyConnection) -> tuple[OwnerRow, ...]:
+    if not _has_table(con, OWNERS):
+        return ()
+    rows = con.execute(
+        f"SELECT source_key, name, email, role, how, member_name, member_email, records, reason FROM {OWNERS}"
+    ).fetchall()
+    return tuple(OwnerRow(*r) for r in rows)
+
+
+def _tables_not_migrated(map: Map, counts: dict[str, dict[str, int]]) -> list[tuple[str, int, str]]:
+    found = []
+    reads = {s.from_ for s in map.active_steps}
+    owners = map.pair.owners.from_ if map.pair.owners else ""
+    for table, filled in counts.items():
+        words = map.tables.get(table)
+        object_name = (words.object if words else None) or ""
+        if object_name in reads:
+            continue
+        if not object_name:
+            reason = "not recognised as anything that moves"
+        elif map.vocabulary.objects[object_name].kind == "definition":
+            reason = "definitions are rebuilt by hand; see the rebuild reference"
+        elif object_name == owners:
+            reason = "staff is matched to members of the workspace; members are never created"
+        else:
+            reason = "nothing of this table moves by this map"
+        found.append((table, filled[""], reason))
+    return found
+
+
+def _rebuild(con: duckdb.DuckDBPyConnection, map: Map) -> list[dict[str, Any]]:
+    """List every definition with trigger, condition and action, and how it is rebuilt by hand."""
+    found: list[dict[str, Any]] = []
+    fields = ("kind", "name", "applies_to", "trigger", "condition", "action", "enabled")
+    for object_name, words in map.vocabulary.objects.items():
+        if words.kind != "definition":
+            continue
+        for table in map.tables_of(object_name):
+            places = {f: dict(map.columns[object_name].get(f, ())).get(table) for f in fields}
+            chosen = ", ".join(f"{quoted(c)} AS {f}" if c else f"NULL AS {f}" for f, c in places.items())
+            for row in con.execute(f"SELECT {chosen} FROM raw.{quoted(table)} ORDER BY _file, _row").fetchall():
+                told = {f: v or "" for f, v in zip(fields, row, strict=True)}
+                means = map.pair.rebuild.get(_canonical(map, object_name, told["kind"]))
+                told["means"] = means.means if means else ""
+                found.append(told)
+    if map.pair.rebuild_note:
+        found.append({f: "" for f in fields} | {"kind": "Note", "means": map.pair.rebuild_note})
+    return found
+
+
+def _canonical(map: Map, object_name: str, value: str) -> str:
+    words = map.vocabulary.objects[object_name].fields["kind"]
+    for canonical in words.values:
+        if value.strip().lower() in [s.lower() for s in spellings(words, (canonical,))]:
+            return canonical
+    return value
+
+
+def _scope(con: duckdb.DuckDBPyConnection) -> tuple[tuple[str, str, int], ...]:
+    if not _has_table(con, PREPARED_OUTCOMES):
+        return ()
+    rows = con.execute(
+        f"SELECT step, any_value(reason), count(*) FROM {PREPARED_OUTCOMES} WHERE outcome = 'excluded' "
+        "GROUP BY step, code ORDER BY step, code"
+    ).fetchall()
+    return tuple(rows)
+
+
+def _consent(con: duckdb.DuckDBPyConnection, map: Map) -> list[tuple[str, int]]:
+    found = []
+    for what, condition in map.pair.consent.items():
+        total, known = 0, False
+        for table in map.tables_of("patient"):
+            tests = []
+            for field, test in condition.items():
+                column = dict(map.columns["patient"].get(field, ())).get(table)
+                tests += text_tests(quoted(column), test.in_, test.not_in) if column else ["false"]
+                known = known or column is not None
+            row = con.execute(f"SELECT count(*) FROM raw.{quoted(table)} WHERE {' AND '.join(tests)}").fetchone()
+            total += int(row[0]) if row else 0
+        if known:
+            found.append((what, total))
+    return found
