@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from replaying.openapi import outline  # noqa: E402
+from replaying.openapi import outline
 
 
 def pack(folder: Path, target: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class Comparison:
         if recorded_type and reply.media_type != recorded_type:
             found.append(Difference("content-type", recorded_type, reply.media_type, "another media type"))
         self._number = exchange.number
-        recorded, replayed = primary_causes(exchange.answer, reply.body)
+        recorded, replayed = primary_causes(_read(exchange.answer), reply.body)
         found.extend(self.compared(recorded, replayed))
         return found
 
@@ -175,6 +176,13 @@ class Comparison:
         return True
 
 
+def _read(recorded: Json) -> Json:
+    """Read an answer that was recorded as the text of its JSON."""
+    if isinstance(recorded, str) and recorded.startswith("{"):
+        return json.loads(recorded)
+    return recorded
+
+
 def _shape(recorded: str, tokens: list[re.Match[str]]) -> str:
     parts, at = [], 0
     for token in tokens:
@@ -198,6 +206,8 @@ def _holds(what: str, recorded: Json, replayed: Json) -> bool:
         return isinstance(replayed, str) and MOMENT.fullmatch(replayed) is not None
     if what == "count":
         return isinstance(replayed, int) and not isinstance(replayed, bool) and replayed >= 0
+    if what == "same text but for its numbers":
+        return isinstance(replayed, str) and re.sub(r"\d+", "0", recorded) == re.sub(r"\d+", "0", replayed)
     if what == "same shape":
         return same_shape(recorded, replayed)
     if what == "same kind":

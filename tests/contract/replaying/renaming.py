@@ -18,6 +18,7 @@ from replaying.plan import Plan, Scene
 from ruamel.yaml import YAML
 
 WORD = re.compile(r"[A-ZÀ-Þ]?[a-zß-ÿ]+|[A-ZÀ-Þ]+(?![a-zß-ÿ])")
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
 LARGEST_EXACT = 2**53
 
 
@@ -25,7 +26,7 @@ class Renamer:
     """A seeded, one-to-one change of literals that keeps their shape: length, case, first letter, kind of number.
 
     The first letter of a word stays, so that what was sorted by name stays sorted; version and variant digits and
-    the first four digits of a UUID stay, so that a valid id stays valid and ids keep their order.
+    the first twelve digits of a UUID stay, so that a valid id stays valid and ids keep their order.
     """
 
     def __init__(self, words: list[str], number_keys: list[str], seed: int) -> None:
@@ -58,7 +59,7 @@ class Renamer:
         if isinstance(value, list):
             return [self.value(inner, key) for inner in value]
         if isinstance(value, str):
-            if key in self._number_keys and re.fullmatch(r"-?\d+(\.\d+)?", value):
+            if key in self._number_keys and NUMBER.fullmatch(value):
                 return self._number_text(value)
             return self.text(value)
         if isinstance(value, int | float) and not isinstance(value, bool) and key in self._number_keys:
@@ -71,9 +72,11 @@ class Renamer:
             return {k: v for name, inner in value.items() for k, v in self.numbers_of(inner, name).items()}
         if isinstance(value, list):
             return {k: v for inner in value for k, v in self.numbers_of(inner, key).items()}
-        if isinstance(value, int | float) and not isinstance(value, bool) and key in self._number_keys:
-            return {str(value): str(self._number(value))}
-        return {}
+        if key not in self._number_keys or isinstance(value, bool):
+            return {}
+        if isinstance(value, str) and NUMBER.fullmatch(value):
+            return {value: self._number_text(value)}
+        return {str(value): str(self._number(value))} if isinstance(value, int | float) else {}
 
     def _plain(self, text: str) -> str:
         return WORD.sub(self._word, text)
@@ -112,7 +115,7 @@ class Renamer:
 
     def _uuid(self, text: str) -> str:
         digits = [
-            digit if at < 4 or at in (14, 19) or digit == "-" else self._hex[digit.lower()]
+            digit if at < 13 or at in (14, 19) or digit == "-" else self._hex[digit.lower()]
             for at, digit in enumerate(text)
         ]
         other = "".join(digits)

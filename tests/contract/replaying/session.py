@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import http.client
 import json
 import re
 import tempfile
@@ -17,7 +18,7 @@ from replaying.exchanges import UUID, Exchange, Json, completed
 from replaying.openapi import outline_differences
 from replaying.plan import Plan, Scene, numbers
 from replaying.transport import FILE, RAW_BYTES, Connection, file_bytes, multipart
-from replaying.workspace import Workspace
+from replaying.workspace import SetupError, Workspace
 
 SIGNED_PATH = re.compile(rf"/(file|file-upload)/(?:[\w-]+/)?({UUID.pattern})\?token=(<jwt>|[\w.\-]+)")
 Judge = Callable[[Reply], list[Difference]]
@@ -56,7 +57,7 @@ class Session:
         """Start a sandbox, take every step and yield a verdict per recorded exchange; stops the sandbox at the end."""
         with (
             tempfile.TemporaryDirectory() as folder,
-            Workspace(self.scene, self.exchanges, Path(folder)) as self.workspace,
+            Workspace(self.scene, self.exchanges, Path(folder), self.plan.version) as self.workspace,
         ):
             self.tokens: dict[tuple[str, str], str] = {}
             self.comparison = Comparison(self.workspace.known, self.plan.rules, self.workspace.sandbox.url)
@@ -72,7 +73,11 @@ class Session:
         options = self.plan.options.get(exchange.number, {})
         if "race" in options:
             return self._raced(exchange, options["race"])
-        reply = self.workspace.connection.send(*self._request(exchange, options))
+        try:
+            reply = self.workspace.connection.send(*self._request(exchange, options))
+        except (OSError, http.client.HTTPException) as error:
+            self.workspace.connection.close()
+            return Verdict(exchange, [Difference("connection", "an answer", repr(error), "no answer")])
         if self.in_transit is not None:
             reply = self.in_transit(exchange, reply)
         for found in SIGNED_PATH.finditer(json.dumps(reply.body, default=repr)):
@@ -123,7 +128,7 @@ class Session:
     def _signed(self, found: re.Match[str]) -> str:
         if found[3] != "<jwt>":
             return found[0]
-        return found[0].replace("<jwt>", self.tokens[found[1], found[2]])
+        return found[0].replace("<jwt>", self.tokens.get((found[1], found[2]), "no-answer-brought-one"))
 
     def _judged(self, exchange: Exchange, options: Json, reply: Reply) -> list[Difference]:
         if "download" in options:
@@ -136,6 +141,8 @@ class Session:
             found = outline_differences(outlines, options["openapi"], reply.body)
             if reply.status != exchange.status:
                 found.append(Difference("status", exchange.status, reply.status, "another status"))
+            if not found and isinstance(exchange.answer, dict):
+                found += self.comparison.compared(exchange.answer["servers"], reply.body.get("servers"), "body.servers")
             return found
         if "picks" in options:
             return self._judged_pick(exchange, options["picks"], reply)
@@ -144,16 +151,17 @@ class Session:
     def _judged_pick(self, exchange: Exchange, picks: Json, reply: Reply) -> list[Difference]:
         """Judge a page whose records are drawn by their random ids.
 
-        The list has the recorded shape and is in the order of ids; the rest of the answer is compared as ever; the
-        recorded record's values are compared with the same record read by what identifies it (`read`).
+        The list has the recorded shape and is in the order of ids, and each drawn record is what reading it by its id
+        gives (`by_id`); the rest of the answer is compared as ever; the recorded record's values are compared with the
+        same record read by what identifies it (`read`).
         """
         recorded, replayed = copy.deepcopy(exchange.answer), copy.deepcopy(reply.body)
         page, drawn = _taken(recorded, picks["list"]), _taken(replayed, picks["list"])
         found = []
-        if drawn is None or not same_shape(page, drawn):
+        if drawn is None or not (same_shape(page, drawn) if picks.get("shape", True) else len(page) == len(drawn)):
             found.append(Difference("body", page, drawn, "another shape"))
         else:
-            ids = [item["node"]["id"] if "node" in item else item.get("id", "") for item in drawn]
+            ids = [item.get("node", item).get("id", "") for item in drawn]
             order = picks.get("order", "ascending")
             if order != "none" and ids != sorted(ids, reverse=order == "descending"):
                 found.append(Difference("body", "items in the order of their ids", ids[:4], "another order"))
@@ -161,11 +169,36 @@ class Session:
             _blind_cursors(body)
         blinded = Exchange(**{**vars(exchange), "answer": recorded})
         found += self.comparison.differences(blinded, Reply(reply.status, reply.media_type, replayed))
+        if found:
+            return found
+        for item in drawn if "by_id" in picks else []:
+            item = item.get("node", item)
+            found += self._judged_by_id(item, picks["by_id"])
+        if "names_of_objects" in picks:
+            names = self.workspace.object_ids().keys()
+            unknown = [item for item in drawn if item["node"]["nameSingular"] not in names]
+            found += [Difference("body", "the name of an object", unknown, "no such object")] if unknown else []
         if "read" in picks and not found:
-            same = _taken(self.workspace.call("GET", picks["read"]), picks.get("read_list", picks["list"]))
-            same = same[0] if isinstance(same, list) else same
+            try:
+                same = self._read(picks["read"], picks.get("read_at", [*picks["list"], 0]))
+            except (SetupError, LookupError) as error:
+                return [Difference("body", page[0], str(error), "the same record can't be read")]
             found += self.comparison.compared(page[0], same, "body.the same record")
         return found
+
+    def _read(self, path: str, at: list[Json]) -> Json:
+        value = self.workspace.call("GET", path)
+        for key in at:
+            value = value[key]
+        return value
+
+    def _judged_by_id(self, item: Json, by_id: Json) -> list[Difference]:
+        try:
+            record = self._read(by_id["path"].replace("ID", str(item["id"])), by_id.get("at", []))
+        except (SetupError, LookupError) as error:
+            return [Difference("body", item, str(error), "a drawn record can't be read by its id")]
+        same = {key: record.get(key) for key in item}
+        return [] if same == item else [Difference("body", same, item, "not what reading it by its id gives")]
 
     def _raced(self, exchange: Exchange, callers: int) -> Verdict:
         """Send the recorded call `callers` times at once: one record, and each answer one of the recorded kinds."""

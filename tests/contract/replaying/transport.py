@@ -81,7 +81,7 @@ class Connection:
 
 
 def _decoded(raw: bytes, media_type: str) -> Any:
-    if media_type == "application/json" or raw[:1] in (b"{", b"["):
+    if media_type == "application/json" or raw[:1] in (b"{", b"[") or raw in (b"true", b"false", b"null"):
         try:
             return json.loads(raw)
         except ValueError:

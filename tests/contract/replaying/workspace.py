@@ -29,6 +29,7 @@ class Workspace:
     scene: Scene
     exchanges: dict[int, Exchange]
     folder: Path
+    version: str
     clock: ManualClock = field(default_factory=lambda: ManualClock(datetime.now(UTC)))
     known: Correspondence = field(default_factory=Correspondence)
     keys: dict[str, str] = field(default_factory=dict)
@@ -39,7 +40,8 @@ class Workspace:
         listed = [*settings.pop("members", []), *_more_members(settings.pop("more_members", 0))]
         members.write_text(json.dumps(listed), "utf-8")
         clock = self.clock if settings.pop("manual_clock", False) else None
-        self.sandbox = TwentySandbox(self.folder / "state.sqlite", members=members, clock=clock, **settings)
+        state = self.folder / "state.sqlite"
+        self.sandbox = TwentySandbox(state, version=self.version, members=members, clock=clock, **settings)
         self.sandbox.start()
         self.connection = Connection(self.sandbox.url)
         self.keys["loader"] = self.sandbox.api_key
@@ -86,8 +88,9 @@ class Workspace:
         elif kind == "admin":
             self.call("POST", f"/sandbox/{what}", given.get("body", {}))
         elif kind == "exhaust":
-            for _ in range(what):
+            for _ in range(what):  # 50 calls a second: the window of 60 seconds is spent, that of one second is not
                 self.call("GET", "/rest/people?limit=0")
+                self.clock.sleep(0.02)
         else:
             raise SetupError(f"unknown step {kind!r} in the plan")
 
@@ -119,10 +122,14 @@ class Workspace:
             raise SetupError(f"{have} {plural} already, {until} wanted")
         self._create(plural, {"count": until - have, "record": record})
 
-    def _learn(self, what: Json) -> None:
+    def object_ids(self) -> dict[str, Json]:
+        """Read the workspace's objects by name: each with its id and its fields' ids."""
         query = "{objects(paging:{first:200}){edges{node{id nameSingular fieldsList{id name}}}}}"
         edges = self._graphql("/metadata", query)["objects"]["edges"]
-        objects = {edge["node"]["nameSingular"]: edge["node"] for edge in edges}
+        return {edge["node"]["nameSingular"]: edge["node"] for edge in edges}
+
+    def _learn(self, what: Json) -> None:
+        objects = self.object_ids()
         for recorded, name in (what.get("objects") or {}).items():
             self._must_learn(recorded, objects[name]["id"])
         for recorded, name in (what.get("fields") or {}).items():
@@ -148,6 +155,11 @@ class Workspace:
 
 def _more_members(count: int) -> list[dict[str, str]]:
     return [
-        {"firstName": "Extra", "lastName": f"Member {n}", "email": f"extra.member.{n}@example.com"}
+        {
+            "id": f"ffffffff-0000-4000-8000-{n:012d}",  # ids above those of the recorded members, who come first
+            "firstName": "Extra",
+            "lastName": f"Member {n}",
+            "email": f"extra.member.{n}@example.com",
+        }
         for n in range(count)
     ]
