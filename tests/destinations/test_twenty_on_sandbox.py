@@ -189,6 +189,46 @@ def test_an_option_in_use_is_kept(applied: TwentyDestination) -> None:
     assert applied.in_use(recipe) == 0
 
 
+HELD: list[tuple[str, dict[str, Any]]] = [
+    ("dateOfBirth", {"dateOfBirth": "1980-02-29"}),
+    ("homeAddress", {"homeAddress": {"addressCity": "Utrecht"}}),
+    ("sourceSystemId", {"sourceSystemId": "theirs"}),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), HELD, ids=[h[0] for h in HELD])
+def test_a_field_that_holds_someones_value_is_kept(
+    workspace: Workspace, twenty: TwentyDestination, name: str, value: dict[str, Any]
+) -> None:
+    """Undoing a field of ours waits until nobody's record has a value in it, also in the bin."""
+    before = workspace.stored()
+    line = next(i for i in twenty.plan(WANTED).items if i.field == name and i.object == "person")
+    recipe = twenty.apply(line)
+    theirs = {"id": str(uuid.uuid4()), "name": {"firstName": "Someone", "lastName": "Else"}}
+    twenty.create("person", [theirs], "p")
+    assert twenty.in_use(recipe) == 0
+    twenty.update("person", theirs["id"], {**value, "deletedAt": "2026-01-05T09:00:00.000Z"}, "u")
+    with pytest.raises(Refused) as caught:
+        twenty.undo(recipe)
+    assert caught.value.code == "IN_USE"
+    twenty.destroy_side_effects("person", [theirs["id"]])
+    twenty.destroy("person", [theirs["id"]], "d")
+    twenty.undo(recipe)
+    assert differences(before, workspace.stored()) == {}
+
+
+def test_an_object_with_someones_records_is_kept(applied: TwentyDestination) -> None:
+    """Undoing an object would take its records along, so it is refused while there are any."""
+    claim = {"id": str(uuid.uuid4()), "name": "Theirs"}
+    shape_id = applied.describe().objects["insuranceClaim"].id
+    applied.create("insuranceClaim", [claim], "c")
+    with pytest.raises(Refused) as caught:
+        applied.undo({"kind": "object", "id": shape_id, "object": "insuranceClaim"})
+    assert "insuranceClaim" in caught.value.message
+    applied.destroy_side_effects("insuranceClaim", [claim["id"]])
+    applied.destroy("insuranceClaim", [claim["id"]], "d")
+
+
 def test_a_file_is_sent_attached_fetched_and_destroyed(
     workspace: Workspace, applied: TwentyDestination, tmp_path: Path
 ) -> None:

@@ -90,7 +90,7 @@ class TwentyDestination:
         return self._schema.apply(item)
 
     def undo(self, recipe: JSON) -> None:
-        """Take one line back. Idempotent; Refused (`IN_USE`) for an option that a record holds."""
+        """Take one line back. Idempotent; Refused (`IN_USE`) where records hold something in it."""
         self._schema.undo(recipe)
 
     def in_use(self, recipe: JSON) -> int:
@@ -100,11 +100,13 @@ class TwentyDestination:
     def create(self, object_name: str, records: Sequence[JSON], tag: str) -> None:
         """Create all the records, each with its own id, or none."""
         self._effects.touched()
+        self._schema.touched()
         self._records.create(object_name, records, tag)
 
     def update(self, object_name: str, record_id: str, fields: JSON, tag: str) -> None:
         """Change fields of one record; those left out stay."""
         self._effects.touched()
+        self._schema.touched()
         self._records.update(object_name, record_id, fields, tag)
 
     def read(self, object_name: str, ids: Sequence[str], *, deleted: bool = False) -> dict[str, JSON]:
@@ -121,6 +123,7 @@ class TwentyDestination:
 
     def destroy(self, object_name: str, ids: Sequence[str], tag: str) -> None:
         """Destroy for good. Idempotent."""
+        self._schema.touched()
         self._records.destroy(object_name, ids, tag)
 
     def destroy_side_effects(self, object_name: str, ids: Sequence[str]) -> int:

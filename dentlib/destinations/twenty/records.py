@@ -22,7 +22,8 @@ READ_ROWS = 500
 
 _DESTROY_ROWS = 200
 SOURCE_ID = "sourceSystemId"
-_EITHER = {"or": [{"deletedAt": {"is": "NULL"}}, {"deletedAt": {"is": "NOT_NULL"}}]}
+EITHER: JSON = {"or": [{"deletedAt": {"is": "NULL"}}, {"deletedAt": {"is": "NOT_NULL"}}]}
+"""Finds live and soft-deleted records; a filter that doesn't speak of deletedAt hides the latter."""
 
 
 class Records:
@@ -69,7 +70,7 @@ class Records:
         found: dict[str, JSON] = {}
         for part in _parts(ids, READ_ROWS):
             wanted: JSON = {"id": {"in": part}}
-            for record in self.pages(shape, {"and": [wanted, _EITHER]} if deleted else wanted, shape.selection):
+            for record in self.pages(shape, {"and": [wanted, EITHER]} if deleted else wanted, shape.selection):
                 found[record["id"]] = record
         return found
 
@@ -110,7 +111,7 @@ class Records:
             f"destroy{shape.plural_name}",
             "(filter:$f)",
             "{id}",
-            {"f": (f"{shape.type_name}FilterInput!", {"and": [where, _EITHER]})},
+            {"f": (f"{shape.type_name}FilterInput!", {"and": [where, EITHER]})},
             writes=True,
         )
         try:

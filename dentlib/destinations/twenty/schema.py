@@ -10,11 +10,18 @@ from collections.abc import Sequence
 from dentlib.destinations.twenty.client import Client, Operation
 from dentlib.destinations.twenty.describe import FIELD, PARTS, Catalog, Shape, columns_of
 from dentlib.destinations.twenty.plan import plan as compare
-from dentlib.destinations.twenty.records import Records
+from dentlib.destinations.twenty.records import EITHER, Records
 from dentlib.errors import InDoubt, Refused, SchemaConflict, UsageError
 from dentlib.model import JSON, Decision, Option, SchemaItem, SchemaPlan, WantedField, WantedObject, WantedSchema
 
 _NOTHING: JSON = {"kind": "nothing"}
+_TEXT_PARTS = {
+    kind: tuple(p for p in parts if not p.startswith(("additional", "secondary", "addressL")))
+    for kind, parts in PARTS.items()
+    if kind not in ("FILES", "ACTOR", "CURRENCY")
+}
+"""The parts of composites that are plain text; where all are empty, the field holds nothing."""
+
 _OTHER_SIDE_ICON = "IconList"
 _GONE = ("FIELD_METADATA_NOT_FOUND", "OBJECT_METADATA_NOT_FOUND", "NOT_FOUND")
 
@@ -26,6 +33,7 @@ class Schema:
         self._client = client
         self._catalog = catalog
         self._records = records
+        self._empty: dict[str, bool] = {}
 
     def plan(self, wanted: WantedSchema) -> SchemaPlan:
         """Compare with what is there now. Reads only."""
@@ -50,8 +58,16 @@ class Schema:
         """Take back what a recipe says. Idempotent: gone already is fine.
 
         Options are removed by sending the current list without ours, so that every other one keeps its id. Raises
-        Refused (`IN_USE`) for an option that a record holds: removing it would reset that record.
+        Refused (`IN_USE`) where records hold something that would be lost with it: an object with records, a field
+        with values, an option that is chosen. Nothing is changed then.
         """
+        held = self.in_use(recipe)
+        if held:
+            raise Refused(
+                f"{_of_recipe(recipe)} can't be taken back: {held} records hold something in it",
+                "move or clear what they hold, then roll back again; or keep this addition",
+                code="IN_USE",
+            )
         kind = recipe["kind"]
         if kind == "object":
             self._delete("deleteOneObject", recipe["id"])
@@ -62,19 +78,34 @@ class Schema:
         self._catalog.forget()
 
     def in_use(self, recipe: JSON) -> int:
-        """Count the records that would lose something if this recipe were undone, soft-deleted ones included."""
-        if recipe["kind"] == "nothing" or recipe["object"] not in self._names():
+        """Count the records that would lose something if this recipe were undone, soft-deleted ones included.
+
+        Costs two calls at most, and none for a field of an object that was found empty before.
+        """
+        name = recipe.get("object", "")
+        if recipe["kind"] == "nothing" or name not in set(self._catalog.names()):
             return 0
-        shape = self._catalog.shape(recipe["object"])
+        shape = self._catalog.shape(name)
         if recipe["kind"] == "object":
-            return self._count(shape, {})
-        if not any(f["id"] == recipe["id"] for f in shape.fields):
+            return self._count(shape, {}) if shape.id == recipe["id"] else 0
+        field = next((f for f in shape.fields if f["id"] == recipe["id"]), None)
+        if field is None or self._is_empty(shape):
             return 0
-        field = shape.field(recipe["field"])
         if recipe["kind"] == "options":
-            key = "in" if field["type"] == "SELECT" else "containsAny"
-            return self._count(shape, {field["name"]: {key: recipe["values"]}})
+            return self._count(shape, _chosen(field, recipe["values"]))
         return self._count(shape, _holds_something(field))
+
+    def touched(self) -> None:
+        """Note that records were written: what was empty or not may have changed."""
+        self._empty.clear()
+
+    def _is_empty(self, shape: Shape) -> bool:
+        if shape.id not in self._empty:
+            self._empty[shape.id] = self._count(shape, {}) == 0
+        return self._empty[shape.id]
+
+    def _count(self, shape: Shape, where: JSON) -> int:
+        return self._records.count_where(shape, {"and": [EITHER, where]} if where else EITHER)
 
     def _created(self, item: SchemaItem) -> JSON:
         """Make it; where the server says that it exists, or says nothing, look whether it is there as wanted."""
@@ -187,7 +218,7 @@ class Schema:
 
     def _remove_options(self, recipe: JSON) -> None:
         self._catalog.refresh()
-        if recipe["object"] not in self._names():
+        if recipe["object"] not in set(self._catalog.names()):
             return
         shape = self._catalog.shape(recipe["object"])
         field = next((f for f in shape.fields if f["id"] == recipe["id"]), None)
@@ -196,15 +227,7 @@ class Schema:
         kept = [o for o in field["options"] or () if o["value"] not in recipe["values"]]
         if len(kept) == len(field["options"] or ()):
             return
-        held = self.in_use(recipe)
-        place = f"{recipe['object']}.{recipe['field']}"
-        if held:
-            raise Refused(
-                f"{held} records hold an option of {place} that would be removed",
-                "give those records another value, or keep the options",
-                code="IN_USE",
-            )
-        self._send_options(field["id"], kept, f"remove options from {place}")
+        self._send_options(field["id"], kept, f"remove options from {_of_recipe(recipe)}")
 
     def _send_options(self, field_id: str, options: Sequence[JSON], what: str) -> None:
         operation = Operation(
@@ -235,26 +258,36 @@ class Schema:
             o["id"] == thing_id or any(f["id"] == thing_id for f in o["fieldsList"]) for o in self._catalog.objects()
         )
 
-    def _names(self) -> set[str]:
-        return set(self._catalog.names())
 
-    def _count(self, shape: Shape, where: JSON) -> int:
-        live = self._records.count_where(shape, where)
-        return live + self._records.count_where(shape, {"and": [where, {"deletedAt": {"is": "NOT_NULL"}}]})
+def _chosen(field: JSON, values: Sequence[str]) -> JSON:
+    return {field["name"]: {"in" if field["type"] == "SELECT" else "containsAny": list(values)}}
 
 
 def _holds_something(field: JSON) -> JSON:
+    """Return the filter for records with a value in this field. An empty text is none, nor is a box not ticked."""
+    name, kind = field["name"], field["type"]
     columns = columns_of(field)
     if columns:
-        return {columns[0]: {"is": "NOT_NULL"}}
-    parts = PARTS.get(field["type"])
-    if parts and field["type"] != "FILES":
-        return {field["name"]: {parts[0]: {"is": "NOT_NULL"}}}
-    return {field["name"]: {"is": "NOT_NULL"}}
+        return {"or": [{column: {"is": "NOT_NULL"}} for column in columns]}
+    if kind == "BOOLEAN":
+        return {name: {"eq": True}}
+    if kind == "TEXT":
+        return {name: {"gt": ""}}
+    if kind == "MULTI_SELECT":
+        return _chosen(field, [o["value"] for o in field["options"] or ()])
+    if kind == "CURRENCY":
+        return {name: {"amountMicros": {"is": "NOT_NULL"}}}
+    if kind in _TEXT_PARTS:
+        return {"or": [{name: {part: {"gt": ""}}} for part in _TEXT_PARTS[kind]]}
+    return {name: {"is": "NOT_NULL"}}
 
 
 def _option(option: Option, position: int) -> JSON:
     return {"value": option.value, "label": option.label, "color": option.color, "position": position}
+
+
+def _of_recipe(recipe: JSON) -> str:
+    return f"{recipe['object']}.{recipe['field']}" if "field" in recipe else str(recipe["object"])
 
 
 def _place(item: SchemaItem) -> str:
