@@ -58,7 +58,9 @@ def _tables(map: Map, con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:
     objects = map.vocabulary.objects
     for table, words in map.tables.items():
         if table not in columns:
-            yield Problem("table_not_in_export", _at(map, "tables", table), "the export has no such table", "", Severity.WARNING)
+            yield Problem(
+                "table_not_in_export", _at(map, "tables", table), "the export has no such table", "", Severity.WARNING
+            )
             continue
         if words.object is None:
             continue
@@ -70,7 +72,9 @@ def _tables(map: Map, con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:
         for column, field in words.columns.items():
             where = ("tables", table, "columns", column)
             if column not in columns[table]:
-                yield Problem("column_not_in_export", _at(map, *where), "the table has no such column", "", Severity.WARNING)
+                yield Problem(
+                    "column_not_in_export", _at(map, *where), "the table has no such column", "", Severity.WARNING
+                )
             elif field is not None and field not in objects[words.object].fields:
                 hint = f"known are: {', '.join(objects[words.object].fields)}"
                 yield Problem("unknown_field", _at(map, *where), f"{words.object} has no field `{field}`", hint)
@@ -114,11 +118,21 @@ def _steps(map: Map) -> Iterator[Problem]:
             continue
         present = map.columns[step.from_]
         if step.key != CONTENT_KEY and step.key not in present:
-            yield Problem("key_absent", step.step, f"no column holds the key `{step.key}`", "name it under tables:, or use key: content")
+            yield Problem(
+                "key_absent",
+                step.step,
+                f"no column holds the key `{step.key}`",
+                "name it under tables:, or use key: content",
+            )
         for path, rule in rules.items():
             if rule.missing is not None and rule.missing.do == "reject" and not _has_source(map, step, rule):
                 message = "it is required, but no column of the export holds it"
-                yield Problem("required_source_absent", f"{step.step}: {path}", message, "name the column under tables:, or decide otherwise")
+                yield Problem(
+                    "required_source_absent",
+                    f"{step.step}: {path}",
+                    message,
+                    "name the column under tables:, or decide otherwise",
+                )
 
 
 def _conditions(step: Step, references: References) -> Iterator[Problem]:
@@ -144,15 +158,23 @@ def _lookups(map: Map) -> Iterator[Problem]:
         for name, lookup in step.lookups.items():
             where = f"{step.step}: {name}"
             if lookup.step not in order:
-                yield Problem("lookup_step_unknown", where, f"there is no step `{lookup.step}`", f"known are: {', '.join(order)}")
+                yield Problem(
+                    "lookup_step_unknown", where, f"there is no step `{lookup.step}`", f"known are: {', '.join(order)}"
+                )
             elif order.index(lookup.step) >= order.index(step.step):
                 message = f"step `{lookup.step}` is loaded later, or is this step: a cycle"
-                yield Problem("lookup_not_before", where, message, "move the step up; a record can only point to one that exists")
+                yield Problem(
+                    "lookup_not_before", where, message, "move the step up; a record can only point to one that exists"
+                )
             elif step.step in active and lookup.step not in active:
                 hard = lookup.orphan.do in ("reject", "follow")
-                message = f"step `{lookup.step}` has no table in this export" + (", so every row is rejected" if hard else "")
+                message = f"step `{lookup.step}` has no table in this export" + (
+                    ", so every row is rejected" if hard else ""
+                )
                 severity = Severity.ERROR if hard and not _never_filled(map, step, lookup.source) else Severity.INFO
-                yield Problem("lookup_step_absent", where, message, "decide orphan: leave_empty, or add the table", severity)
+                yield Problem(
+                    "lookup_step_absent", where, message, "decide orphan: leave_empty, or add the table", severity
+                )
 
 
 def _never_filled(map: Map, step: Step, source: str) -> bool:
@@ -200,7 +222,14 @@ def _keys(map: Map, con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:
                 (int(row[1]) if row else 0, "key_missing", "rows have no key; they will be rejected"),
             ):
                 if count:
-                    yield Problem(code, f"{table}.{column}", message, "mend the export, or choose another key", Severity.WARNING, count)
+                    yield Problem(
+                        code,
+                        f"{table}.{column}",
+                        message,
+                        "mend the export, or choose another key",
+                        Severity.WARNING,
+                        count,
+                    )
 
 
 def _values(map: Map, con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:
@@ -218,7 +247,14 @@ def _values(map: Map, con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:
                 ).fetchone()
                 if row and row[0]:
                     message = f"{row[1]:,} values in {row[0]:,} rows are not in the value map"
-                    yield Problem("values_unmapped", f"{step.step}: {path} ({table}.{column})", message, "add them to the map, or keep its decision", Severity.WARNING, row[0])
+                    yield Problem(
+                        "values_unmapped",
+                        f"{step.step}: {path} ({table}.{column})",
+                        message,
+                        "add them to the map, or keep its decision",
+                        Severity.WARNING,
+                        row[0],
+                    )
 
 
 def _known(words: FieldWords | None, values: tuple[str, ...]) -> str:
@@ -232,23 +268,34 @@ def _schema(map: Map, wanted: WantedSchema, schema: DestinationSchema | None) ->
     for o in wanted.objects:
         for name in (o.name, o.plural):
             if name in RESERVED:
-                yield Problem("reserved_name", o.name, f"`{name}` is reserved in the destination", "choose another name")
+                yield Problem(
+                    "reserved_name", o.name, f"`{name}` is reserved in the destination", "choose another name"
+                )
     inverse: dict[tuple[str, str], str] = {}
     declared: dict[str, set[str]] = {}
     for f in wanted.fields:
         declared.setdefault(f.object, set()).add(f.name)
         if f.name in RESERVED:
-            yield Problem("reserved_name", f"{f.object}.{f.name}", "the name is reserved in the destination", "choose another name")
+            yield Problem(
+                "reserved_name",
+                f"{f.object}.{f.name}",
+                "the name is reserved in the destination",
+                "choose another name",
+            )
         if f.type == "RELATION":
             if not f.target or not f.inverse_label:
-                yield Problem("relation_incomplete", f"{f.object}.{f.name}", "a relation needs target and inverse_label")
+                yield Problem(
+                    "relation_incomplete", f"{f.object}.{f.name}", "a relation needs target and inverse_label"
+                )
             key = (f.target, f.inverse_label.lower())
             if key in inverse:
                 message = f"the list “{f.inverse_label}” on {f.target} is already made by {inverse[key]}"
                 yield Problem("inverse_label_taken", f"{f.object}.{f.name}", message, "give it another inverse_label")
             inverse[key] = f"{f.object}.{f.name}"
         if any("," in o.label for o in f.options):
-            yield Problem("option_label", f"{f.object}.{f.name}", "a label of an option holds a comma", "write it without")
+            yield Problem(
+                "option_label", f"{f.object}.{f.name}", "a label of an option holds a comma", "write it without"
+            )
     if schema is None:
         return
     custom = {o.name for o in wanted.objects}
@@ -261,7 +308,12 @@ def _schema(map: Map, wanted: WantedSchema, schema: DestinationSchema | None) ->
         columns = {c for f in there.fields.values() for c in f.columns} if there else set()
         for name in sorted(written_by(map, step) - known - declared.get(step.to, set()) - {SOURCE_ID, ORIGINAL_DATE}):
             if f"{name}Id" not in columns:
-                yield Problem("unknown_destination_field", f"{step.step}: {name}", f"{step.to} has no field `{name}`", "declare it under schema:, or choose another")
+                yield Problem(
+                    "unknown_destination_field",
+                    f"{step.step}: {name}",
+                    f"{step.to} has no field `{name}`",
+                    "declare it under schema:, or choose another",
+                )
 
 
 def _options(map: Map, wanted: WantedSchema, schema: DestinationSchema | None) -> Iterator[Problem]:
@@ -285,12 +337,15 @@ def _options(map: Map, wanted: WantedSchema, schema: DestinationSchema | None) -
             if rule.constant is not None:
                 targets.add(rule.constant)
             for target in sorted({str(t) for t in targets if t is not None} - known):
-                yield Problem("option_absent", f"{step.step}: {path}", f"`{target}` is no option of {step.to}.{path}", "add it under schema:, or map to another")
+                yield Problem(
+                    "option_absent",
+                    f"{step.step}: {path}",
+                    f"`{target}` is no option of {step.to}.{path}",
+                    "add it under schema:, or map to another",
+                )
 
 
-def check_rows(
-    con: duckdb.DuckDBPyConnection, map: Map, steps: object = None
-) -> dict[str, list[dict[str, str]]]:
+def check_rows(con: duckdb.DuckDBPyConnection, map: Map, steps: object = None) -> dict[str, list[dict[str, str]]]:
     """Return the lists that the suite `prepared` is stamped out with: steps, required columns, columns with options.
 
     `allowed` is SQL that holds where the column's text is made of options of the map's own schema.
@@ -309,7 +364,13 @@ def check_rows(
                 known = ", ".join(literal(o.value) for o in field.options) or "NULL"
                 column = quoted(path)
                 multi = f"list_has_all([{known}], string_split({column}, ', '))"
-                found["choices"].append({**row, "column": path, "allowed": multi if field.type == "MULTI_SELECT" else f"{column} IN ({known})"})
+                found["choices"].append(
+                    {
+                        **row,
+                        "column": path,
+                        "allowed": multi if field.type == "MULTI_SELECT" else f"{column} IN ({known})",
+                    }
+                )
         for name, lookup in step.lookups.items():
             hard = ("reject", "exclude", "follow")
             if lookup.write and lookup.missing.do in hard and lookup.orphan.do in hard:

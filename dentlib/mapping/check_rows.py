@@ -29,16 +29,16 @@ def check_rows(
     for load_step in steps:
         step = by_name[load_step.name]
         table = f"prepared.{load_step.table}"
-        columns = {row[0]: row[1] for row in con.execute(f"DESCRIBE prepared.{quoted(load_step.table)}").fetchall()}
+        columns = {row[0] for row in con.execute(f"DESCRIBE prepared.{quoted(load_step.table)}").fetchall()}
         at = {"step": load_step.name, "table": table}
         found["steps"].append(at)
         needed = [path for path, rule in map.fields_of(step).items() if rule.missing and rule.missing.do == "reject"]
         needed += [f"{name}Id" for name, rule in step.lookups.items() if rule.write and rule.missing.do == "reject"]
         found["required"] += [{**at, "column": column} for column in needed if column in columns]
-        for column, sql_type in columns.items():
+        for column in sorted(columns):
             allowed = options.get((load_step.object_name, column))
             if allowed:
-                found["choices"].append({**at, "column": column, "allowed": _condition(column, sql_type, allowed)})
+                found["choices"].append({**at, "column": column, "allowed": _condition(column, allowed)})
     return found
 
 
@@ -59,9 +59,9 @@ def _options(
     return found
 
 
-def _condition(column: str, sql_type: str, allowed: Mapping[str, bool]) -> str:
+def _condition(column: str, allowed: Mapping[str, bool]) -> str:
     values = ", ".join(literal(v) for v in allowed)
     if not any(allowed.values()):
         return f"{quoted(column)} IN ({values})"
-    listed = quoted(column) if sql_type.endswith("[]") else f"from_json({quoted(column)}, '[\"VARCHAR\"]')"
+    listed = f"""from_json(json_extract(payload, '$.{column}'), '["VARCHAR"]')"""
     return f"len(list_filter({listed}, lambda x: x NOT IN ({values}))) = 0"

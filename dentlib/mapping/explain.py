@@ -39,9 +39,7 @@ class _Origin:
     note: str = ""
 
 
-def explain(
-    con: duckdb.DuckDBPyConnection, map: Map, step_name: str, source_keys: Sequence[str]
-) -> list[ExplainRow]:
+def explain(con: duckdb.DuckDBPyConnection, map: Map, step_name: str, source_keys: Sequence[str]) -> list[ExplainRow]:
     """Return one row per field of each record, in the order of the keys; reads `prepared` and `staged` only."""
     step = map.pair.step(step_name)
     wanted = list(dict.fromkeys(source_keys))
@@ -69,7 +67,11 @@ def explain(
         for path, value in _flat(payload, origins):
             if path in kept:
                 told_elsewhere = "values that could not be carried over as they were"
-                rows.append(ExplainRow(step_name, key, record_id, path, f"({told_elsewhere})", "", _shown(value), "free_text", ""))
+                rows.append(
+                    ExplainRow(
+                        step_name, key, record_id, path, f"({told_elsewhere})", "", _shown(value), "free_text", ""
+                    )
+                )
                 continue
             origin = origins.get(path) or origins.get(path.split(".")[0]) or _Origin((), "given by the map")
             told = [(f, sources.get(key, {}).get(f)) for f in origin.fields]
@@ -78,8 +80,15 @@ def explain(
             reason = "; ".join(problems.get((key, path), ()) or problems.get((key, path.split(".")[0]), ()))
             rows.append(
                 ExplainRow(
-                    step_name, key, record_id, path, columns, texts, _shown(value),
-                    _identifier(map, step.from_, origin.fields), reason,
+                    step_name,
+                    key,
+                    record_id,
+                    path,
+                    columns,
+                    texts,
+                    _shown(value),
+                    _identifier(map, step.from_, origin.fields),
+                    reason,
                 )  # fmt: skip
             )
     return rows
@@ -106,7 +115,9 @@ def _origins(map: Map, step: Step) -> dict[str, _Origin]:
         references = references_of(rule)
         related = [step.related[r[1:]] for r in references if r.startswith("$")]
         note = "; ".join(f"{r.take} of {r.object}.{r.field}" for r in related) or "constant of the map"
-        fields = tuple(f for r in references if not r.startswith("$") for f in _made_of(map, step.from_, r.split(".")[0]))
+        fields = tuple(
+            f for r in references if not r.startswith("$") for f in _made_of(map, step.from_, r.split(".")[0])
+        )
         found[path] = _Origin(fields, note)
     for name, lookup in step.lookups.items():
         found[f"{name}Id"] = _Origin((lookup.source.split(".")[0],), "")
@@ -132,7 +143,9 @@ def _made_of(map: Map, object_name: str, field: str) -> tuple[str, ...]:
 
 
 def _columns(map: Map, object_name: str, field: str) -> str:
-    return " / ".join(column for _, column in map.columns.get(object_name, {}).get(field, ())) or f"({field}: no column)"
+    return (
+        " / ".join(column for _, column in map.columns.get(object_name, {}).get(field, ())) or f"({field}: no column)"
+    )
 
 
 def _identifier(map: Map, object_name: str, fields: tuple[str, ...]) -> str:

@@ -83,9 +83,20 @@ def _lines(map: Map, columns: dict[str, tuple[str, ...]], counts: dict[str, dict
                 offer = "Source_System_ID__c"
             lines.append(
                 MapLine(
-                    table, column, f"{object_name}.{field}" if field else "", confidence, evidence,
-                    use.step if use else "", use.destination_object if use else "", use.path if use else "", offer,
-                    use.transform if use else "", status, counts[table][column], counts[table][""], reason,
+                    table,
+                    column,
+                    f"{object_name}.{field}" if field else "",
+                    confidence,
+                    evidence,
+                    use.step if use else "",
+                    use.destination_object if use else "",
+                    use.path if use else "",
+                    offer,
+                    use.transform if use else "",
+                    status,
+                    counts[table][column],
+                    counts[table][""],
+                    reason,
                 )  # fmt: skip
             )
     return lines
@@ -104,7 +115,11 @@ def _status(map: Map, object_name: str, field: str, uses: tuple[Use, ...]) -> tu
     if uses:
         return "kept_elsewhere", None, "decides how other values arrive"
     owners = map.pair.owners
-    if owners is not None and object_name == owners.from_ and field in (owners.key, owners.email, owners.role, *owners.name):
+    if (
+        owners is not None
+        and object_name == owners.from_
+        and field in (owners.key, owners.email, owners.role, *owners.name)
+    ):
         return "kept_elsewhere", None, "matches providers to members of the workspace"
     if not field:
         return "not_migrated", None, "not recognised"
@@ -143,7 +158,9 @@ def _value_maps(con: duckdb.DuckDBPyConnection, map: Map) -> list[ValueMapFacts]
 
 def _has_table(con: duckdb.DuckDBPyConnection, name: str) -> bool:
     schema, table = name.split(".")
-    sql = "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ? AND database_name = current_database()"
+    sql = (
+        "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ? AND database_name = current_database()"
+    )
     return con.execute(sql, [schema, table]).fetchone() is not None
 
 

@@ -23,13 +23,19 @@ _MAGIC = {
 
 
 def look_at_files(
-    con: duckdb.DuckDBPyConnection, names: str, documents_dir: Path, max_upload_mb: float | None, reasons: dict[str, str]
+    con: duckdb.DuckDBPyConnection,
+    names: str,
+    documents_dir: Path,
+    max_upload_mb: float | None,
+    reasons: dict[str, str],
 ) -> None:
     """Make the temp table of files: name, path, size, kind, code, trouble. `names`: SQL with one column of names.
 
     Reads file sizes and first bytes only. A name never leads out of the folder.
     """
-    columns: dict[str, list[str | None]] = {n: [] for n in ("name", "path", "file_size", "file_kind", "code", "file_trouble")}
+    columns: dict[str, list[str | None]] = {
+        n: [] for n in ("name", "path", "file_size", "file_kind", "code", "file_trouble")
+    }
     for (name,) in con.execute(f"SELECT DISTINCT name FROM ({names}) AS t(name) WHERE name IS NOT NULL").fetchall():
         path, size, code = _look(name, documents_dir, max_upload_mb)
         extension = name.rsplit(".", 1)[1].upper() if "." in name else "unknown"

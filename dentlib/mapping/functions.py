@@ -49,7 +49,9 @@ def _trimmed(text: str) -> str:
 
 
 def _no_nul(text: str) -> str:
-    return f"CASE WHEN contains({text}, chr(0)) OR strlen({text}) > {values.LONGEST_TEXT_BYTES} THEN NULL ELSE {text} END"
+    return (
+        f"CASE WHEN contains({text}, chr(0)) OR strlen({text}) > {values.LONGEST_TEXT_BYTES} THEN NULL ELSE {text} END"
+    )
 
 
 def _fast_trim(text: str, context: ValueContext, at: str) -> str:
@@ -118,13 +120,15 @@ def _fast_integer(text: str, context: ValueContext, at: str) -> str:
 
 def _fast_boolean(text: str, context: ValueContext, at: str) -> str:
     clean = f"lower({_trimmed(text)})"
-    return f"CASE WHEN {clean} IN ('y','yes','true','1') THEN true WHEN {clean} IN ('n','no','false','0') THEN false END"
+    return (
+        f"CASE WHEN {clean} IN ('y','yes','true','1') THEN true WHEN {clean} IN ('n','no','false','0') THEN false END"
+    )
 
 
 def _fast_blocknote(text: str, context: ValueContext, at: str) -> str:
     lines = f"regexp_split_to_array({text}, '\\r\\n|\\r|\\n')"
     paragraph = (
-        "CASE WHEN line = '' THEN '{\"type\":\"paragraph\",\"content\":[]}' ELSE "
+        'CASE WHEN line = \'\' THEN \'{"type":"paragraph","content":[]}\' ELSE '
         '\'{"type":"paragraph","content":[{"type":"text","text":\' || to_json(line)::VARCHAR || \',"styles":{}}]}\' END'
     )
     whole = f"'[' || array_to_string(list_transform({lines}, lambda line: {paragraph}), ',') || ']'"

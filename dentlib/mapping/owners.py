@@ -24,9 +24,7 @@ def fallback_member(members: Sequence[Member], fallback_owner_email: str) -> Mem
     return next((m for m in members if m.email.lower() == wanted), None)
 
 
-def match_owners(
-    con: duckdb.DuckDBPyConnection, map: Map, members: Sequence[Member], fallback: Member | None
-) -> None:
+def match_owners(con: duckdb.DuckDBPyConnection, map: Map, members: Sequence[Member], fallback: Member | None) -> None:
     """Make `prepared.owners`: each member of staff with the workspace member their records go to. Nobody is created.
 
     Matches by e-mail (capitals and blanks don't matter); by exact full name only where the pair lists `name`.
@@ -48,7 +46,13 @@ def match_owners(
 
 
 def _match(
-    key: str, name: str, address: str, role: str, members: Sequence[Member], ways: Sequence[str], fallback: Member | None
+    key: str,
+    name: str,
+    address: str,
+    role: str,
+    members: Sequence[Member],
+    ways: Sequence[str],
+    fallback: Member | None,
 ) -> tuple[str, ...]:
     clean, _ = email(address) if address.strip() else (None, "")
     member = next((m for m in members if "email" in ways and clean and m.email.lower() == clean), None)

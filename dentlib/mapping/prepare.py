@@ -104,7 +104,14 @@ def prepare(
         f"SELECT step, field, code, count(*)::BIGINT FROM {PREPARED_PROBLEMS} GROUP BY ALL ORDER BY step, field, code"
     ).fetchall()
     problems = tuple(
-        Problem("in_no_step", table, f"{lost:,} of {rows:,} rows are taken by no step", "see `only:` in the map", Severity.WARNING, lost)
+        Problem(
+            "in_no_step",
+            table,
+            f"{lost:,} of {rows:,} rows are taken by no step",
+            "see `only:` in the map",
+            Severity.WARNING,
+            lost,
+        )
         for table, rows, _, lost in tables
         if lost
     )
@@ -132,7 +139,10 @@ def _keys(map: Map) -> dict[str, str]:
     keys = {name: words.key for name, words in map.vocabulary.objects.items() if words.key in map.columns.get(name, {})}
     for step in map.active_steps:
         if step.key != CONTENT_KEY and step.key not in map.columns[step.from_]:
-            raise MapError(f"step {step.step}: no column holds its key `{step.key}`", "name the column in map.yaml, or use key: content")
+            raise MapError(
+                f"step {step.step}: no column holds its key `{step.key}`",
+                "name the column in map.yaml, or use key: content",
+            )
         if keys.get(step.from_, step.key) != step.key and step.key == CONTENT_KEY:
             continue
         keys[step.from_] = step.key
@@ -208,7 +218,15 @@ def _write_steps(
             "INSERT INTO prepared.steps SELECT ?, ?, ?, ?, ?, ?, count(*) FILTER (outcome = 'rejected'), "
             f"count(*) FILTER (outcome = 'excluded'), count(*) FILTER (outcome = 'merged') FROM {PREPARED_OUTCOMES} "
             "WHERE step = ?",
-            [step.step, step.to, step.from_, f"{step.prefix}:" if step.prefix else "", read[step.step], prepared[step.step], step.step],
+            [
+                step.step,
+                step.to,
+                step.from_,
+                f"{step.prefix}:" if step.prefix else "",
+                read[step.step],
+                prepared[step.step],
+                step.step,
+            ],
         )
 
 

@@ -63,8 +63,16 @@ def propose(con: duckdb.DuckDBPyConnection, vocabulary: Vocabulary, pair: Pair) 
             object_name, field = (uses[0].destination_object, uses[0].path) if uses else ("", "")
             columns.append(
                 ColumnProposal(
-                    match.table, c.column, match.object, c.field, object_name, field,
-                    c.confidence, c.confidence >= SURE and match.confidence >= SURE, c.evidence, c.candidates,
+                    match.table,
+                    c.column,
+                    match.object,
+                    c.field,
+                    object_name,
+                    field,
+                    c.confidence,
+                    c.confidence >= SURE and match.confidence >= SURE,
+                    c.evidence,
+                    c.candidates,
                 )  # fmt: skip
             )
     order, orders, problems = _date_orders(con, assignment, vocabulary)
@@ -104,7 +112,9 @@ def _date_orders(
             continue
         if day_first and month_first:
             message = f"{day_first:,} values only read day first, {month_first:,} only month first"
-            problems.append(Problem("date_order_mixed", name, message, "ask the practice; set formats.columns in map.yaml"))
+            problems.append(
+                Problem("date_order_mixed", name, message, "ask the practice; set formats.columns in map.yaml")
+            )
             orders[name] = "dmy" if day_first > month_first else "mdy"
         elif day_first or month_first:
             orders[name] = "dmy" if day_first else "mdy"
@@ -115,7 +125,13 @@ def _date_orders(
     if undecided and len(set(found)) != 1:
         for name in undecided:
             problems.append(
-                Problem("date_order_unknown", name, "day and month can't be told apart", "set formats.columns in map.yaml", Severity.WARNING)
+                Problem(
+                    "date_order_unknown",
+                    name,
+                    "day and month can't be told apart",
+                    "set formats.columns in map.yaml",
+                    Severity.WARNING,
+                )
             )
     return main, {n: o for n, o in orders.items() if o != main}, problems
 
@@ -138,7 +154,8 @@ def write_proposals(proposals: Proposals, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     listed = [
-        {k: v for k, v in asdict(c).items() if k not in ("object", "field")} | {"logical": f"{c.object}.{c.field}" if c.field else ""}
+        {k: v for k, v in asdict(c).items() if k not in ("object", "field")}
+        | {"logical": f"{c.object}.{c.field}" if c.field else ""}
         for c in proposals.columns
     ]
     (folder / "proposals.json").write_bytes(orjson.dumps(listed, option=orjson.OPT_INDENT_2))

@@ -104,9 +104,7 @@ class References:
         if len(texts) == 1:
             return texts[0]
         inside = ", ".join(f"nullif(trim({t.column}, {BLANKS}), '')" for t in texts)
-        sql = (
-            f"nullif(concat_ws({literal(separator)}, {inside}), '')" if combine == "join" else f"coalesce({inside})"
-        )
+        sql = f"nullif(concat_ws({literal(separator)}, {inside}), '')" if combine == "join" else f"coalesce({inside})"
         return Text(self._keep(sql), texts[0].words, texts[0].object_name, texts[0].field_name)
 
     def file_fact(self, reference: str, fact: str) -> str:
@@ -170,7 +168,9 @@ class References:
                 continue
             name = read_odd(con, r.function, f"({odd})", r.context, r.at)
             joins.append(f"LEFT JOIN {name} AS o{r.column} ON w.f{r.column} IS NULL AND o{r.column}.text = w.{r.text}")
-            columns.append(f"coalesce(w.f{r.column}, o{r.column}.value) AS c{r.column}, o{r.column}.code AS k{r.column}")
+            columns.append(
+                f"coalesce(w.f{r.column}, o{r.column}.value) AS c{r.column}, o{r.column}.code AS k{r.column}"
+            )
         return f"SELECT {', '.join(columns)} FROM {table} AS w {' '.join(joins)}"
 
     # ---- conditions ----
@@ -184,7 +184,9 @@ class References:
             if test.blank is not None:
                 parts.append(f"{text.column} IS {'' if test.blank else 'NOT '}NULL")
             if test.like:
-                parts.append(f"coalesce(regexp_matches(trim({text.column}, {BLANKS}), {literal(test.like)}, 'i'), false)")
+                parts.append(
+                    f"coalesce(regexp_matches(trim({text.column}, {BLANKS}), {literal(test.like)}, 'i'), false)"
+                )
             for operator, moment in (("<", test.before), (">=", test.not_before)):
                 if moment:
                     parts.append(self._compare(text, operator, moment))

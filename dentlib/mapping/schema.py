@@ -45,11 +45,21 @@ def wanted_schema(map: Map, con: duckdb.DuckDBPyConnection) -> WantedSchema:
 def _always(object_name: str) -> list[WantedField]:
     return [
         WantedField(
-            object_name, SOURCE_ID, "TEXT", "Source System ID", unique=True, offer_name="Source_System_ID__c",
-            description="Kind and key of the record in the system it came from", icon="IconFingerprint",
+            object_name,
+            SOURCE_ID,
+            "TEXT",
+            "Source System ID",
+            unique=True,
+            offer_name="Source_System_ID__c",
+            description="Kind and key of the record in the system it came from",
+            icon="IconFingerprint",
         ),  # fmt: skip
         WantedField(
-            object_name, ORIGINAL_DATE, "DATE_TIME", "Originally created at", icon="IconCalendar",
+            object_name,
+            ORIGINAL_DATE,
+            "DATE_TIME",
+            "Originally created at",
+            icon="IconCalendar",
             description="When the record was created in the system it came from",
         ),  # fmt: skip
     ]

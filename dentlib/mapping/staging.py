@@ -67,7 +67,9 @@ def _stage_object(con: duckdb.DuckDBPyConnection, map: Map, object_name: str, ke
         judged = f"SELECT *, _content || '-' || {ordinal_in_equals} AS _key, 'first' AS _fate FROM ({rows})"
     else:
         judged = _judge_keys(rows, quoted(key) if key else "NULL::VARCHAR")
-    con.execute(f"CREATE TABLE staged.{quoted(object_name)} AS SELECT * EXCLUDE (_content) FROM ({judged}) ORDER BY _id")
+    con.execute(
+        f"CREATE TABLE staged.{quoted(object_name)} AS SELECT * EXCLUDE (_content) FROM ({judged}) ORDER BY _id"
+    )
 
 
 def _judge_keys(rows: str, key: str) -> str:

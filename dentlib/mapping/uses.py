@@ -32,7 +32,9 @@ def uses_of(pair: Pair, steps: Iterable[Step] | None = None) -> dict[tuple[str, 
             use = Use(step.step, step.to, path, role, f"{related.take} of {related.object}")
             found.setdefault((related.object, related.field), []).append(use)
             for theirs in related.match:
-                found.setdefault((related.object, theirs), []).append(Use(step.step, step.to, path, "condition", "matches"))
+                found.setdefault((related.object, theirs), []).append(
+                    Use(step.step, step.to, path, "condition", "matches")
+                )
             return
         field = reference.split(".")[0]
         if "." in reference:
@@ -51,7 +53,13 @@ def uses_of(pair: Pair, steps: Iterable[Step] | None = None) -> dict[tuple[str, 
             else:
                 add(step, lookup.source, name, "condition", f"shares the fate of its {name}")
         if step.owner is not None and step.owner.source:
-            add(step, step.owner.source, step.owner.field or step.owner.name_field, "owner", "member by e-mail, else fallback")
+            add(
+                step,
+                step.owner.source,
+                step.owner.field or step.owner.name_field,
+                "owner",
+                "member by e-mail, else fallback",
+            )
         if step.created is not None:
             for reference in step.created.source:
                 add(step, reference, "createdAt", "created", "original time of creation")
@@ -90,7 +98,9 @@ def describe(rule: FieldRule) -> str:
     if rule.values_matching:
         words.append(f"values like {rule.values_matching}")
     if rule.combine:
-        words.append({"first": "first that is filled", "join": "joined", "collect": "all that can be read"}[rule.combine])
+        words.append(
+            {"first": "first that is filled", "join": "joined", "collect": "all that can be read"}[rule.combine]
+        )
     words += list(rule.apply)
     if rule.date_plus is not None:
         words.append("computed date")

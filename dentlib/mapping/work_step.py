@@ -63,7 +63,9 @@ class StepWork:
         first, second = f"preparing.{quoted(self.step.step + '_1')}", f"preparing.{quoted(self.step.step)}"
         self.con.execute(f"CREATE TABLE {first} AS {self.references.first_pass(self.references.only())}")
         cells = self.references.second_pass(self.con, first, read_odd_texts)
-        self.con.execute(f"CREATE TABLE {second} AS {self._judge(cells, fields, created, scope, lookups, owner, file_name)}")
+        self.con.execute(
+            f"CREATE TABLE {second} AS {self._judge(cells, fields, created, scope, lookups, owner, file_name)}"
+        )
         self.con.execute(f"DROP TABLE {first}")
         self._outcomes(second)
         every = [*fields, *([created] if created else [])]
@@ -83,12 +85,24 @@ class StepWork:
             theirs = [field_sql(self.map, related.object, f, "s") for f in related.match]
             if related.object not in self.map.columns:
                 keys = ", ".join(f"NULL::VARCHAR AS m{i}" for i in range(len(theirs)))
-                sql_type = {"sum": "DECIMAL(38,6)", "distinct": "VARCHAR[]", "count": "BIGINT"}.get(related.take, "DATE")
-                self.con.execute(f"CREATE OR REPLACE TEMP TABLE {table.split('.', 1)[1]} AS SELECT {keys}, NULL::{sql_type} AS value WHERE false")
+                sql_type = {"sum": "DECIMAL(38,6)", "distinct": "VARCHAR[]", "count": "BIGINT"}.get(
+                    related.take, "DATE"
+                )
+                self.con.execute(
+                    f"CREATE OR REPLACE TEMP TABLE {table.split('.', 1)[1]} AS SELECT {keys}, NULL::{sql_type} AS value WHERE false"
+                )
                 self.references.related[name] = (table, sql_type)
                 continue
             child = Step.model_validate(
-                {"step": f"{self.step.step}_{name}", "label": name, "from": related.object, "to": "", "key": "", "prefix": "", "error_budget": 0}
+                {
+                    "step": f"{self.step.step}_{name}",
+                    "label": name,
+                    "from": related.object,
+                    "to": "",
+                    "key": "",
+                    "prefix": "",
+                    "error_budget": 0,
+                }
             )
             inner = References(self.map, child, self.context)
             text = inner.text(related.field)
@@ -108,7 +122,9 @@ class StepWork:
                     f"FROM ({flat}) WHERE v IS NOT NULL GROUP BY {names}, v) GROUP BY {names}"
                 )
             else:
-                aggregate = {"sum": "sum(v)::DECIMAL(38,6)", "count": "count(v)"}.get(related.take, f"{related.take}(v)")
+                aggregate = {"sum": "sum(v)::DECIMAL(38,6)", "count": "count(v)"}.get(
+                    related.take, f"{related.take}(v)"
+                )
                 value = f"SELECT {names}, {aggregate} AS value FROM ({chosen}) WHERE v IS NOT NULL GROUP BY {names}"
             self.con.execute(f"CREATE OR REPLACE TEMP TABLE {table.split('.', 1)[1]} AS {value}")
             self.con.execute(f"DROP TABLE {first}")
@@ -140,7 +156,9 @@ class StepWork:
                 not_here += f" AND {alias}.record_id IS NULL"
         fate_columns = f"{fate} AS fate_{name}"
         if target is not None:
-            fate_columns += f", {quoted(f'o_{name}')}.code AS fate_code_{name}, {quoted(f'o_{name}')}.reason AS fate_reason_{name}"
+            fate_columns += (
+                f", {quoted(f'o_{name}')}.code AS fate_code_{name}, {quoted(f'o_{name}')}.reason AS fate_reason_{name}"
+            )
         else:
             fate_columns += f", NULL::VARCHAR AS fate_code_{name}, NULL::VARCHAR AS fate_reason_{name}"
         select = f"{found} AS {column}, {fate_columns}, ({not_here}) AS nowhere_{name}"
@@ -160,7 +178,16 @@ class StepWork:
             fates.append(Fate(lost, f"coalesce(fate_{name}, 'rejected')", code, reason))
         problem = f"CASE WHEN {lost} THEN {lost_code} END"
         written = f"{name}Id" if rule.write else ""
-        return _Resolved(name, column, problem, text.column, tuple(fates), written, rule.orphan.keep_as_text, f"{select}\n{' '.join(joins)}")
+        return _Resolved(
+            name,
+            column,
+            problem,
+            text.column,
+            tuple(fates),
+            written,
+            rule.orphan.keep_as_text,
+            f"{select}\n{' '.join(joins)}",
+        )
 
     def _owner(self, fallback: Member | None) -> list[_Resolved]:
         rule = self.step.owner
@@ -181,7 +208,10 @@ class StepWork:
             f"\nLEFT JOIN prepared.owners AS w_owner ON w_owner.source_key = {key}"
         )
         fates = []
-        for decision, when in ((rule.missing, "owner_key IS NULL"), (rule.unmatched, "owner_key IS NOT NULL AND coalesce(owner_how, '') <> 'matched'")):
+        for decision, when in (
+            (rule.missing, "owner_key IS NULL"),
+            (rule.unmatched, "owner_key IS NOT NULL AND coalesce(owner_how, '') <> 'matched'"),
+        ):
             if decision.do == "reject":
                 fates.append(Fate(when, "'rejected'", "'owner_unmatched'", literal("owner")))
         code = (
@@ -190,7 +220,11 @@ class StepWork:
         )
         if not rule.field:
             code = "CASE WHEN owner_key IS NOT NULL AND owner_row IS NULL THEN 'owner_unknown' END"
-        return [_Resolved(rule.field or rule.name_field, "owner_id", code, "owner_key", tuple(fates), rule.field, "", select)]
+        return [
+            _Resolved(
+                rule.field or rule.name_field, "owner_id", code, "owner_key", tuple(fates), rule.field, "", select
+            )
+        ]
 
     def _file_column(self) -> str:
         if self.step.file is None:
