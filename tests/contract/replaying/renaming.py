@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 
 WORD = re.compile(r"[A-ZÀ-Þ]?[a-zß-ÿ]+|[A-ZÀ-Þ]+(?![a-zß-ÿ])")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
+LETTERS = "bcdfghjklmnpqrtvwxz"
 LARGEST_EXACT = 2**53
 
 
@@ -29,8 +30,13 @@ class Renamer:
     the first twelve digits of a UUID stay, so that a valid id stays valid and ids keep their order.
     """
 
-    def __init__(self, words: list[str], number_keys: list[str], seed: int) -> None:
+    def __init__(self, words: list[str], phrases: list[str], number_keys: list[str], seed: int) -> None:
         self._random = random.Random(seed)
+        self._phrases: dict[str, str] = {}
+        for phrase in phrases:
+            self._phrases[phrase] = self._other_phrase(phrase)
+        longest_first = "|".join(map(re.escape, sorted(phrases, key=len, reverse=True)))
+        self._phrase = re.compile(rf"(?<![A-Za-z])(?:{longest_first})(?![a-z])")
         self._words: dict[str, str] = {}
         taken = {word.lower() for word in words}
         for word in sorted(taken):
@@ -79,7 +85,20 @@ class Renamer:
         return {str(value): str(self._number(value))} if isinstance(value, int | float) else {}
 
     def _plain(self, text: str) -> str:
-        return WORD.sub(self._word, text)
+        out, at = [], 0
+        for found in self._phrase.finditer(text):
+            out += [WORD.sub(self._word, text[at : found.start()]), self._phrases[found[0]]]
+            at = found.end()
+        return "".join(out) + WORD.sub(self._word, text[at:])
+
+    def _other_phrase(self, phrase: str) -> str:
+        while True:
+            other = phrase[0]
+            for old in phrase[1:]:
+                new = self._random.choice("3456789" if phrase.isdigit() else LETTERS) if old.isalnum() else old
+                other += new.upper() if old.isupper() else new
+            if other not in self._phrases.values() and other != phrase:
+                return other
 
     def _word(self, found: re.Match[str]) -> str:
         word = found[0]
@@ -92,9 +111,7 @@ class Renamer:
 
     def _other_word(self, word: str, taken: set[str]) -> str:
         for _ in range(1000):
-            letters = [
-                letter if not letter.isascii() else self._random.choice("bcdfghjklmnpqrtvwxz") for letter in word
-            ]
+            letters = [letter if not letter.isascii() else self._random.choice(LETTERS) for letter in word]
             other = "".join([word[0], *letters[1:]])
             if other not in taken and other != word:
                 return other
@@ -135,7 +152,7 @@ def renamed(
 ) -> tuple[dict[int, Exchange], Plan]:
     """Return the same contract with other literals, the same everywhere: exchanges, set-up and options."""
     listed = YAML(typ="safe").load(vocabulary.read_text("utf-8"))
-    renamer = Renamer(listed["words"], listed["numbers"], seed)
+    renamer = Renamer(listed["words"], listed["phrases"], listed["numbers"], seed)
     changed = {number: _renamed_exchange(exchange, renamer) for number, exchange in exchanges.items()}
     scenes = [
         Scene(scene.name, renamer.value(scene.workspace), [_renamed_step(step, renamer) for step in scene.steps])
