@@ -103,6 +103,10 @@ class Sender:
         sent.answer = self._pool.submit(self._create, sent)
         return sent
 
+    def answered_well(self, sent: Sent) -> bool:
+        """Wait for the answer and tell whether it is a plain yes, which needs nothing more of the destination."""
+        return sent.answer is not None and sent.answer.exception() is None
+
     def settle(self, sent: Sent) -> Written:
         """Wait for the answer and bring the batch to its end, bisecting what is refused."""
         for _ in range(MOST_DOUBTS):

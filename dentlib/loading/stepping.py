@@ -11,7 +11,7 @@ from dentlib.facts import StepFacts
 from dentlib.loading.files import FileRefused, send_file
 from dentlib.loading.ledger import Current
 from dentlib.loading.rows import Row, aside_of, fits, packed, stream
-from dentlib.loading.sending import Sender, Sent
+from dentlib.loading.sending import Sender, Sent, Written
 from dentlib.loading.updating import FieldConflict, Updater
 from dentlib.loading.words import parent_failed, too_large
 from dentlib.model import LoadStep, Outcome
@@ -60,9 +60,7 @@ class StepLoad:
             ready = self._with_files(batch)
             if not ready:
                 continue
-            sent = self._sender.intend(self._step, ready)
-            self._drain()
-            self._in_flight = self._sender.send(sent)
+            self._advance(self._sender.intend(self._step, ready))
             if not ahead:
                 self._drain()
             yield self._counts.total() - done
@@ -70,13 +68,27 @@ class StepLoad:
         self._drain()
         yield self._counts.total() - done
 
+    def _advance(self, following: Sent) -> None:
+        """Send the next batch as soon as the one in flight has its answer; its outcome is recorded meanwhile."""
+        before, self._in_flight = self._in_flight, following
+        if before is None:
+            self._sender.send(following)
+        elif self._sender.answered_well(before):
+            self._sender.send(following)
+            self._take(self._sender.settle(before))
+        else:
+            self._take(self._sender.settle(before))
+            self._sender.send(following)
+
     def _drain(self) -> None:
         """Bring the call in flight to its end; a client serves one call at a time."""
-        if self._in_flight is not None:
-            written = self._sender.settle(self._in_flight)
-            self._in_flight = None
-            self._counts[Outcome.CREATED] += written.created
-            self._fail(written.failed, record=False)
+        before, self._in_flight = self._in_flight, None
+        if before is not None:
+            self._take(self._sender.settle(before))
+
+    def _take(self, written: Written) -> None:
+        self._counts[Outcome.CREATED] += written.created
+        self._fail(written.failed, record=False)
 
     def _to_create(self) -> Iterator[Row]:
         """Sort out every row that is not to be created, and yield the rest in load order."""
