@@ -79,7 +79,8 @@ def run(batches: int = 60) -> dict[str, Any]:
 def _run(client: httpx.Client, pid: int, batches: int) -> dict[str, Any]:
     def graphql(first: int) -> list[bytes]:
         return [
-            orjson.dumps({"query": _CREATE, "variables": {"d": _people(batch)}}) for batch in range(first, first + batches)
+            orjson.dumps({"query": _CREATE, "variables": {"d": _people(batch)}})
+            for batch in range(first, first + batches)
         ]
 
     _measure(client, pid, "/graphql", graphql(900_000)[:3])
