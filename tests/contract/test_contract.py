@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from pack import pack
 from replay import Outcome, one_in_transit, replay
 from replaying.comparison import Comparison, Reply, Rule
 from replaying.correspondence import Correspondence
@@ -89,6 +92,7 @@ MOMENT, LATER = "2026-11-20T07:47:04.010Z", "2026-11-20T07:47:05.010Z"
         ("xx<3 more characters not kept>", "xxabc", True),
         ("xx<3 more characters not kept>", "xxab", False),
         ({"id": ONE, "a": MOMENT, "b": MOMENT}, {"id": OTHER, "a": LATER, "b": LATER}, True),
+        ({"a": MOMENT, "b": MOMENT}, {"a": MOMENT, "b": LATER}, False),
         ({"a": MOMENT}, {"a": "yesterday"}, False),
         ({"a": "2011-05-06T07:08:09.123Z"}, {"a": LATER}, False),
         (f"no {ONE} here", f"no {OTHER} here", True),
@@ -115,6 +119,18 @@ def test_a_rule_speaks_only_about_its_own_place() -> None:
     wrong = Reply(200, "application/json", {"searchVector": "b", "name": "b"})
     assert not comparison.differences(recorded, alike)
     assert comparison.differences(recorded, wrong)
+
+
+def test_packing_is_reproducible_and_keeps_the_order_of_numbers(tmp_path: Path) -> None:
+    """The same folder gives the same bytes; what took how long is not part of the contract."""
+    for number in (200, 100):
+        recorded = {"name": f"n{number}", "why": "", "request": {}, "response": {}, "elapsed_ms": number}
+        (tmp_path / f"{number}-n.json").write_text(json.dumps(recorded), "utf-8")
+    assert pack(tmp_path, tmp_path / "a.gz") == 2
+    pack(tmp_path, tmp_path / "b.gz")
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+    packed = json.loads(gzip.decompress((tmp_path / "a.gz").read_bytes()))["exchanges"]
+    assert [(exchange["number"], "elapsed_ms" in exchange) for exchange in packed] == [(100, False), (200, False)]
 
 
 def test_cut_requests_are_completed_as_they_went_on() -> None:

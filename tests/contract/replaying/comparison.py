@@ -107,6 +107,9 @@ class Comparison:
             if key not in optional:
                 why = "missing" if key in recorded else "unexpected"
                 yield Difference(f"{path}.{key}", recorded.get(key), replayed.get(key), why)
+        for left, right in _same_moments(recorded):
+            if left in replayed and right in replayed and replayed[left] != replayed[right]:
+                yield Difference(path, f"{left} = {right}", [replayed[left], replayed[right]], "no longer one moment")
         inner_owner = recorded["id"] if isinstance(recorded.get("id"), str) else owner
         for key in recorded:
             if key in replayed and key not in optional:
@@ -174,6 +177,17 @@ class Comparison:
             place = f"{owner} {path.rpartition('.')[2]} {recorded}" if owner else ""
             return not place or self.correspondence.learn("moment", place, replayed, one_to_one=False)
         return True
+
+
+def _same_moments(record: Json) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of a record's keys that hold one and the same moment of the recording (created = updated)."""
+    first: dict[str, str] = {}
+    for key, value in record.items():
+        if isinstance(value, str) and RECORDING_DAY.fullmatch(value):
+            if value in first:
+                yield first[value], key
+            else:
+                first[value] = key
 
 
 def _read(recorded: Json) -> Json:
