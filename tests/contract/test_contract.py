@@ -124,7 +124,13 @@ def test_a_rule_speaks_only_about_its_own_place() -> None:
 def test_packing_is_reproducible_and_keeps_the_order_of_numbers(tmp_path: Path) -> None:
     """The same folder gives the same bytes; what took how long is not part of the contract."""
     for number in (200, 100):
-        recorded = {"name": f"n{number}", "why": "", "request": {}, "response": {}, "elapsed_ms": number}
+        recorded: dict[str, object] = {
+            "name": f"n{number}",
+            "why": "",
+            "request": {},
+            "response": {},
+            "elapsed_ms": number,
+        }
         (tmp_path / f"{number}-n.json").write_text(json.dumps(recorded), "utf-8")
     assert pack(tmp_path, tmp_path / "a.gz") == 2
     pack(tmp_path, tmp_path / "b.gz")
