@@ -36,7 +36,7 @@ def served(state: Path) -> Iterator[tuple[str, str]]:
     """Run the sandbox in a process of its own, as an engagement does."""
     key = secrets.token_urlsafe(24)
     command = [sys.executable, "-m", "dentlib", "sandbox", "twenty", "--port", "0", "--limits", "off"]
-    command += ["--state", str(state), "--die-with-parent", "--json"]
+    command += ["--state", str(state), "--die-with-parent"]
     env = {**os.environ, "DENTLIB_SANDBOX_API_KEY": key}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as child:
         assert child.stdout is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,7 @@ app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(samples_app, name="samples")
 
 Name = Annotated[str, typer.Argument(help="the engagement, e.g. brightsmile")]
+SandboxLimits = Literal["default", "off"]
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 
 
@@ -215,19 +216,30 @@ def samples_dent_o_soft(
 
 @sandbox_app.command("twenty", epilog="Example: dentlib sandbox twenty --port 3001 --state ./twenty.sqlite")
 def sandbox_twenty(
-    port: Annotated[int, typer.Option(help="0: any free one")] = 3001,
-    limits: Annotated[str, typer.Option(help="default (100 calls a minute) or off")] = "default",
+    port: Annotated[int, typer.Option(help="0: any free one", min=0, max=65535)] = 3001,
+    limits: Annotated[SandboxLimits, typer.Option(help="default: 100 calls a minute")] = "default",
     state: Annotated[
         Path | None, typer.Option(help="SQLite file that keeps the workspace; none: gone at the end")
     ] = None,
-    members: Annotated[Path | None, typer.Option(help="JSON list of the workspace's members")] = None,
+    members: Annotated[Path | None, typer.Option(help="JSON or CSV list of the workspace's members")] = None,
+    max_upload_mb: Annotated[float | None, typer.Option(help="largest file taken")] = None,
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
-    as_json: AsJson = False,
 ) -> None:
-    """Run a Twenty 2.21 on loopback, true to recorded answers. Its key is printed once, or given in the environment."""
+    """Run a Twenty 2.21 on loopback, true to recorded answers.
+
+    Prints one line of JSON when ready: its url and the file that holds an API key. A key given in the environment
+    variable DENTLIB_SANDBOX_API_KEY is taken instead.
+    """
     from dentlib.sandbox.twenty.server import serve
 
-    serve(port=port, limits=limits, state=state, members=members, die_with_parent=die_with_parent, as_json=as_json)
+    serve(
+        port=port,
+        limits=limits,
+        state=state,
+        members=members,
+        max_upload_mb=max_upload_mb,
+        die_with_parent=die_with_parent,
+    )
 
 
 def main() -> None:

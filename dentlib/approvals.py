@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 
 from dentlib.errors import GateClosed, UsageError
-from dentlib.model import Decision, DestinationSchema, SchemaPlan, content_hash
+from dentlib.model import DestinationSchema, SchemaPlan, content_hash
 
 WHAT_CHANGED = {
     "map": "the map was edited",
@@ -92,7 +92,9 @@ def destination_base_hash(schema: DestinationSchema, plan: SchemaPlan) -> str:
     are compared by the plan's conflicts, not here.
     """
     objects = {i.object for i in plan.items if not i.field and i.wanted_object is not None}
-    fields = {(i.object, i.field) for i in plan.items if i.field and i.decision is not Decision.EXTEND}
+    fields = {
+        (i.object, i.field) for i in plan.items if i.field and not (i.wanted_field is not None and i.wanted_field.extend)
+    }
     inverse = {
         (f.target, _camel(f.inverse_label))
         for i in plan.items

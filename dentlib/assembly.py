@@ -27,6 +27,7 @@ from dentlib.loading.outcomes import outcomes_of
 from dentlib.loading.reconcile import reconcile
 from dentlib.loading.sample_diff import compare_sample
 from dentlib.mapping import Map, PreparedFacts
+from dentlib.mapping.check_rows import check_rows
 from dentlib.model import DestinationSchema, LoadStep, Problem, SchemaPlan, Severity, content_hash
 from dentlib.pairs import load_pair
 from dentlib.vocabulary import load_vocabulary
@@ -227,7 +228,7 @@ def judged(desk: Desk, now: Mapped, prepared: PreparedFacts) -> list[CheckFacts]
     """Judge the export and the prepared records by their suites."""
     return [
         *run_suite(desk.con, "extract"),
-        *run_suite(desk.con, "prepared", mapping.check_rows(desk.con, now.map, prepared.steps)),
+        *run_suite(desk.con, "prepared", check_rows(desk.con, now.map, prepared.steps, now.schema)),
     ]
 
 

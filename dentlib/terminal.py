@@ -204,9 +204,9 @@ def write_samples(
     tables = [t.strip() for t in only.split(",") if t.strip()] or None
     written = samples.write_samples(product, folder, patients, seed, round_number, tables)
     if as_json:
-        print_json({"out": str(folder), "files": written.files, "trouble": written.trouble})
+        print_json({"out": str(folder), "rows": written.rows, "trouble": written.trouble, "delta": written.delta})
         return
-    out.print(f"{len(written.files)} files in {folder}, {sum(written.files.values()):,} rows", markup=False)
+    out.print(f"{len(written.rows)} tables in {folder}, {sum(written.rows.values()):,} rows", markup=False)
     out.print(f"  trouble to find, with counts: {folder / 'KNOWN-TROUBLE.md'}", markup=False)
 
 

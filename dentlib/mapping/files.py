@@ -10,8 +10,8 @@ import pyarrow as pa
 from dentlib.mapping.references import FILE_TABLE
 from dentlib.mapping.values import file_label
 
-# The destination stores what it recognises under its true type (a PNG named .pdf becomes .png), but refuses a file whose
-# content it can't recognise under an extension that it can (FACTS 9).
+# The destination stores what it recognises under its true type (a PNG named .pdf becomes .png), but refuses a file
+# whose content it can't recognise under an extension that it can (FACTS 9).
 _MAGIC = {
     "pdf": (b"%PDF",),
     "png": (b"\x89PNG\r\n\x1a\n",),
@@ -31,13 +31,15 @@ def look_at_files(
 ) -> None:
     """Make the temp table of files: name, path, size, kind, code, trouble. `names`: SQL with one column of names.
 
-    Reads file sizes and first bytes only. A name never leads out of the folder.
+    Files are found by name anywhere in the folder, so a path of the practice's own machine does no harm, and no name
+    leads out of it. Reads file sizes and first bytes only.
     """
+    received = _received(documents_dir)
     columns: dict[str, list[str | None]] = {
         n: [] for n in ("name", "path", "file_size", "file_kind", "code", "file_trouble")
     }
     for (name,) in con.execute(f"SELECT DISTINCT name FROM ({names}) AS t(name) WHERE name IS NOT NULL").fetchall():
-        path, size, code = _look(name, documents_dir, max_upload_mb)
+        path, size, code = _look(name, received, max_upload_mb)
         extension = name.rsplit(".", 1)[1].upper() if "." in name else "unknown"
         columns["name"].append(name)
         columns["path"].append(str(path) if path and not code else None)
@@ -50,15 +52,30 @@ def look_at_files(
     con.unregister("files_seen")
 
 
-def _look(name: str, folder: Path, max_upload_mb: float | None) -> tuple[Path | None, int | None, str]:
+def _received(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of the folder by name, capitals folded."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            found.setdefault(path.name.casefold(), []).append(path)
+    return found
+
+
+def _look(
+    name: str, received: dict[str, list[Path]], max_upload_mb: float | None
+) -> tuple[Path | None, int | None, str]:
     label, code = file_label(name)
     if label is None:
         return None, None, code
-    if label != name.strip():
-        return None, None, "file_name_unsafe"
-    path = folder / label
-    if not path.is_file():
+    named = received.get(label.casefold(), [])
+    if len(named) > 1:
+        said = name.strip().replace("\\", "/").casefold()
+        named = [p for p in named if str(p).casefold().endswith("/" + said.lstrip("/"))]
+        if len(named) != 1:
+            return None, None, "file_ambiguous"
+    if not named:
         return None, None, "file_missing"
+    path = named[0]
     size = path.stat().st_size
     if max_upload_mb is not None and size > max_upload_mb * 1_000_000:
         return path, size, "file_too_large"
