@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dentlib.errors import GateClosed
 from dentlib.loading.ledger import Entry, Ledger
 from dentlib.model import JSON
 
@@ -92,3 +93,10 @@ def rolled_back_at(ledger: Ledger) -> str | None:
     if not epoch or ledger.last("kind IN ('call', 'schema') AND seq > ?", epoch):
         return None
     return ledger.entry(epoch).at
+
+
+def require_no_unfinished_rollback(ledger: Ledger) -> None:
+    """Raise GateClosed where a rollback was begun and didn't end: a write now would mix two states."""
+    begun = ledger.last("kind = 'rollback' AND seq > ?", ledger.epoch)
+    if begun is not None:
+        raise GateClosed(f"the rollback of {begun.at} was not finished", "run the rollback again; it goes on")

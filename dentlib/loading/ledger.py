@@ -264,13 +264,18 @@ class Ledger:
             self._pending = None
         self._side.write(self._head)
 
-    def append(self, kind: str, body: JSON, *, run: str = "", block: JSON | None = None) -> int:
-        """Append one entry and its effect on the projections; return its number. On disk when this returns."""
+    def append(self, kind: str, body: JSON, *, run: str = "", block: JSON | bytes | None = None) -> int:
+        """Append one entry and its effect on the projections; return its number. On disk when this returns.
+
+        `block`: records to keep compressed, as JSON or already serialised.
+        """
         with self.transaction():
             assert self._pending is not None
             seq, at = self._pending.seq + 1, stamp(self.clock.now())
             text = orjson.dumps(body).decode()
-            packed = None if block is None else zlib.compress(orjson.dumps(block), 1)
+            packed = (
+                None if block is None else zlib.compress(block if isinstance(block, bytes) else orjson.dumps(block), 1)
+            )
             digest = link(self._pending.digest, seq, at, kind, run, text, packed)
             self._db.execute("INSERT INTO entry VALUES (?,?,?,?,?,?,?)", (seq, at, kind, run, text, packed, digest))
             project(self._db, seq, kind, run, body)
@@ -286,7 +291,7 @@ class Ledger:
         op: Op,
         tag: str,
         rows: Sequence[tuple[str, str, str]],
-        block: JSON | None = None,
+        block: JSON | bytes | None = None,
     ) -> int:
         """Commit the intent of a call, before it is made. `rows`: (source key, record id, row hash)."""
         body = {"step": step, "object": object_name, "op": op, "tag": tag, "rows": rows}

@@ -15,7 +15,7 @@ import duckdb
 from dentlib.clock import Clock
 from dentlib.errors import BudgetExceeded
 from dentlib.facts import ReasonCount, StepFacts
-from dentlib.loading.history import runs
+from dentlib.loading.history import require_no_unfinished_rollback, runs
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience, no_hook
 from dentlib.loading.probe import sweep_probes
@@ -80,9 +80,11 @@ def load(
     anew. With `only_sample` only rows marked `in_sample`. Rows that this run could not write are not sent again unless
     they were changed, or `retry_failed` says so. Bounded memory.
 
-    Raises BudgetExceeded when a step's rejected and failed rows are more than its share (not in a sample),
-    DestinationError when the destination or its state prevents going on; what was written until then is in the ledger.
+    Raises GateClosed while a rollback is unfinished; BudgetExceeded when a step's rejected and failed rows are more than
+    its share (not in a sample); DestinationError when the destination or its state prevents going on. What was written
+    until then is in the ledger.
     """
+    require_no_unfinished_rollback(ledger)
     check_prepared(con, steps)
     progress = progress or Silence()
     patience = Patience(clock)

@@ -13,6 +13,7 @@ import orjson
 
 from dentlib.clock import Clock
 from dentlib.errors import InDoubt, Refused
+from dentlib.loading.history import require_no_unfinished_rollback
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience, no_hook
 from dentlib.loading.quiet import quiet
@@ -67,6 +68,7 @@ def probe(
     Every write is in the ledger; what a crash leaves is destroyed by the next probe, load or rollback. Files are not
     sent. Steps that have records of ours already are skipped: their unique values are taken, by us.
     """
+    require_no_unfinished_rollback(ledger)
     check_prepared(con, steps)
     patience = Patience(clock)
     ensure_baseline(ledger, destination, patience=patience)

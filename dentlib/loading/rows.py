@@ -19,13 +19,14 @@ _ENVELOPE_BYTES = 2_048
 
 @dataclass(slots=True)
 class Row:
-    """One prepared row. `text` is its JSON as prepared; `payload` parses it once."""
+    """One prepared row. `text` is its JSON as prepared, `size_bytes` long; `payload` parses it once."""
 
     ordinal: int
     source_key: str
     record_id: str
     row_hash: str
     text: str
+    size_bytes: int
     file_path: str | None
     _payload: JSON | None = field(default=None, init=False)
 
@@ -37,9 +38,9 @@ class Row:
         return self._payload
 
     @property
-    def size_bytes(self) -> int:
-        """An upper bound of what the record takes in a request."""
-        return len(self.text.encode())
+    def json(self) -> bytes:
+        """The record as it is sent, serialised; as prepared unless its file's id was put in."""
+        return self.text.encode() if self.file_path is None else orjson.dumps(self.payload)
 
     @property
     def intent(self) -> tuple[str, str, str]:
@@ -62,7 +63,7 @@ def count_rows(con: duckdb.DuckDBPyConnection, step: LoadStep, *, only_sample: b
 def stream(con: duckdb.DuckDBPyConnection, step: LoadStep, *, only_sample: bool) -> Iterator[list[Row]]:
     """Yield chunks of rows in load order. A cursor of its own, so other queries may run meanwhile."""
     where = " WHERE in_sample" if only_sample else ""
-    columns = "ordinal, source_key, record_id, row_hash, payload, file_path"
+    columns = "ordinal, source_key, record_id, row_hash, payload, strlen(payload), file_path"
     cursor = con.cursor().execute(f"SELECT {columns} FROM {table_of(step)}{where} ORDER BY ordinal")
     while chunk := cursor.fetchmany(CHUNK_ROWS):
         yield [Row(*values) for values in chunk]

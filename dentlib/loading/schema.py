@@ -7,7 +7,7 @@ from typing import Any
 
 from dentlib.clock import Clock
 from dentlib.errors import SchemaConflict
-from dentlib.loading.history import schema_changes
+from dentlib.loading.history import require_no_unfinished_rollback, schema_changes
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience, no_hook
 from dentlib.loading.snapshot import ensure_baseline
@@ -42,6 +42,7 @@ def apply_schema(
     if plan.conflicts:
         names = ", ".join(f"{i.object}.{i.field}" if i.field else i.object for i in plan.conflicts)
         raise SchemaConflict(f"the schema plan has conflicts: {names}", "settle them in the map or in the workspace")
+    require_no_unfinished_rollback(ledger)
     progress = progress or Silence()
     patience = Patience(clock)
     ensure_baseline(ledger, destination, patience=patience)
@@ -54,6 +55,8 @@ def apply_schema(
         _apply(ledger, destination, call, item, patience, hook)
         progress.advance("schema")
     progress.finish("schema")
+    if todo:
+        ledger.copy_aside("after-schema")
     return (*settled, *todo)
 
 

@@ -92,7 +92,7 @@ class Sender:
             op="create",
             tag=self._tag,
             rows=[r.intent for r in rows],
-            block={"new": [r.payload for r in rows]},
+            block=b'{"new":[' + b",".join([r.json for r in rows]) + b"]}",
         )
         self.hook("intent committed")
         return Sent(step, rows, call, looked)

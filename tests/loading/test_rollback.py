@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from loading_fakes import STEPS, WANTED, World, carrier, patient, prepare
 
-from dentlib.errors import AccessDenied, SchemaConflict
+from dentlib.errors import AccessDenied, GateClosed, SchemaConflict
 from dentlib.loading import apply_schema, open_run, preview, probe, rollback, rolled_back_at
 from dentlib.model import Decision, SchemaItem, SchemaPlan
 
@@ -131,3 +131,17 @@ def die_at(wanted: str, time: int) -> Any:
             raise KeyboardInterrupt
 
     return hook
+
+
+def test_nothing_is_written_before_a_rollback_is_finished(world: Any) -> None:
+    """Half taken back is no state to go on from; the rollback itself goes on."""
+    before = world.crm.dump()
+    world.load()
+    world.destination.hook = die_at("crm after destroy", 2)
+    with pytest.raises(KeyboardInterrupt):
+        rollback(world.ledger, world.destination, clock=world.clock)
+    world.destination.hook = lambda name: None
+    with pytest.raises(GateClosed, match="was not finished"):
+        world.load("run-2")
+    assert rollback(world.ledger, world.destination, clock=world.clock).differences == ()
+    assert world.crm.dump() == before
