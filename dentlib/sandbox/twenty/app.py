@@ -39,6 +39,7 @@ from dentlib.sandbox.twenty.workspace import Caller, SteerableClock, Workspace
 
 MAX_JSON_BYTES = 10 * 1024 * 1024
 MAX_HEAD_BYTES = 16 * 1024
+KEPT_OPEN = 64
 _USER_ONLY = ("WorkflowVersion", "WorkflowVersionStep", "WorkflowVersionEdge", "WorkflowRun", "Workflow")
 _HIDDEN = "GraphQL introspection has been disabled, but the requested query contained the field"
 
@@ -70,7 +71,7 @@ class Site:
         self.faults = Faults()
         self.spaces: dict[int, Workspace] = {}
         self.by_token: dict[str, Workspace] = {}
-        for (ws,) in state.all("SELECT ws FROM workspace ORDER BY ws"):
+        for (ws,) in state.all("SELECT ws FROM workspace ORDER BY ws LIMIT ?", (KEPT_OPEN,)):
             self._open(ws)
 
     # -- workspaces and callers ---------------------------------------------------------------------------------
@@ -111,8 +112,21 @@ class Site:
         if hashed in self.owner_hashes:
             return self._ready(self.main), auth.OWNER_KEY
         if self.workspaces == "per-token":
-            return self._ready(self.by_token.get(hashed) or self.new_workspace(hashed)), auth.OWNER_KEY
+            return self._ready(self._of_token(hashed)), auth.OWNER_KEY
         raise auth.Unauthenticated("Token invalid.")
+
+    def _of_token(self, hashed: str) -> Workspace:
+        """The workspace of an opaque token, made or opened when needed; only the latest are kept in memory."""
+        found = self.by_token.pop(hashed, None)
+        if found is None:
+            row = self.state.one("SELECT ws FROM workspace WHERE token_hash=?", (hashed,))
+            found = self._open(row[0]) if row else self.new_workspace(hashed)
+        self.by_token[hashed] = found
+        for old_hash in list(self.by_token)[:-KEPT_OPEN]:
+            old = self.by_token[old_hash]
+            if self.state.one("SELECT 1 FROM job WHERE ws=?", (old.ws,)) is None:
+                del self.by_token[old_hash], self.spaces[old.ws]
+        return found
 
     def by_workspace_id(self, workspace_id: str) -> Workspace | None:
         """The workspace of this id."""

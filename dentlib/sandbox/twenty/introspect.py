@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -95,8 +95,14 @@ _PAGING = "first: Int, last: Int, offset: Int, before: String, after: String"
 
 
 def core_schema(catalog: Catalog) -> GraphQLSchema:
-    """Build `/graphql`'s schema of a workspace from its objects, custom ones included; about half a second."""
-    return build_schema("\n".join([_COMPOSITES, *_shared_types(), *_object_types(catalog), *_roots(catalog)]))
+    """Build `/graphql`'s schema of a workspace from its objects, custom ones included; about half a second once."""
+    return _built("\n".join([_COMPOSITES, *_shared_types(), *_object_types(catalog), *_roots(catalog)]))
+
+
+@lru_cache(maxsize=4)
+def _built(text: str) -> GraphQLSchema:
+    """Workspaces with the same objects share a schema."""
+    return build_schema(text)
 
 
 @cache

@@ -59,7 +59,7 @@ class FilterSql:
                 return "1"
             return "(" + (" AND " if key == "and" else " OR ").join(f"({self.compile(item)})" for item in items) + ")"
         if key == "not":
-            return f"NOT COALESCE(({self.compile(value)}),0)"
+            return f"NOT ({self.compile(value)})"  # a null stays unknown, as in Postgres: its row is left out
         model = self.model
         if key in model.relations:
             return self._related(model.relations[key], value)

@@ -69,15 +69,24 @@ def destroy(space: Workspace, model: Model, docs: list[Json]) -> None:
 
 def _destroy(space: Workspace, model: Model, docs: list[Json]) -> None:
     slot = model.obj.slot
-    for field in list(space.catalog.pointing_at(model.obj)):
-        cascade = (field.doc.get("settings") or {}).get("onDelete") == "CASCADE"
-        for doc in docs:
-            held = pointing_ids(space, str(doc["id"]), field)
-            if held and cascade:
-                other = space.model(space.catalog.objects[field.obj])
-                _destroy(space, other, load_docs(space, other, held))
-            elif held:
-                _set_null(space, field, str(doc["id"]), held)
+    held: dict[int, dict[str, list[str]]] = {}
+    for doc in docs:
+        for field_slot, record_id in space.state.all(
+            "SELECT field, id FROM link WHERE ws=? AND target=?", (space.ws, doc["id"])
+        ):
+            relation = space.catalog.fields[field_slot].relation
+            if relation is None or relation["obj"] != model.obj.slot:
+                continue  # a record of another object with the same id
+            held.setdefault(field_slot, {}).setdefault(doc["id"], []).append(record_id)
+    for field_slot, by_target in held.items():
+        field = space.catalog.fields[field_slot]
+        if (field.doc.get("settings") or {}).get("onDelete") == "CASCADE":
+            other = space.model(space.catalog.objects[field.obj])
+            ids = [record_id for ids in by_target.values() for record_id in ids]
+            _destroy(space, other, load_docs(space, other, ids))
+        else:
+            for target, ids in by_target.items():
+                _set_null(space, field, target, ids)
     db, ws = space.state.db, space.ws
     for doc in docs:
         release_unique(space, model.unique, doc)
