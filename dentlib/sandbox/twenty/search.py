@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Any
 
 from dentlib.sandbox.twenty.model import Model
 from dentlib.sandbox.twenty.refusals import Json
@@ -18,42 +17,44 @@ _FIELDS = {
     "note": ("title", "bodyV2"),
 }
 _PARTS = (
-    "firstName",
-    "lastName",
-    "primaryEmail",
-    "additionalEmails",
-    "primaryPhoneNumber",
-    "primaryLinkUrl",
-    "markdown",
-)
+    "firstName", "lastName", "primaryEmail", "additionalEmails", "primaryPhoneNumber", "primaryLinkUrl", "markdown",
+)  # fmt: skip
+_MARKUP = re.compile(r"https?://|<[^>]*>")
 _WORD = re.compile(r"[^\W_]+(?:[-.@_][^\W_]+)*")
 
 
 def searchable_text(model: Model, doc: Json) -> str:
     """The text of a record that goes into its search vector."""
     fields = _FIELDS.get(model.obj.name) or [name for name in ("name", "title") if name in model.outputs] or ("id",)
-    return " ".join(_words_of(doc.get(name)) for name in fields)
-
-
-def _words_of(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return " ".join(_words_of(value.get(part)) for part in _PARTS if value.get(part))
-    return " ".join(_words_of(item) for item in value) if isinstance(value, list) else ""
+    words: list[str] = []
+    for name in fields:
+        value = doc.get(name)
+        if isinstance(value, str):
+            words.append(value)
+        elif isinstance(value, dict):
+            for part in _PARTS:
+                item = value.get(part)
+                if isinstance(item, str):
+                    words.append(item)
+                elif item:
+                    words += item
+    return " ".join(words)
 
 
 def vector(model: Model, doc: Json) -> str:
     """Write the vector as Postgres shows it: each distinct word, unaccented and lower-cased, with its positions."""
-    places: dict[str, list[int]] = {}
-    for at, word in enumerate(_lexemes(re.sub(r"https?://|<[^>]*>", " ", searchable_text(model, doc))), start=1):
-        places.setdefault(word, []).append(at)
-    return " ".join(f"'{word}':{','.join(map(str, places[word]))}" for word in sorted(places))
+    text = searchable_text(model, doc)
+    if "://" in text or "<" in text:
+        text = _MARKUP.sub(" ", text)
+    places: dict[str, str] = {}
+    for at, word in enumerate(_lexemes(text), start=1):
+        places[word] = f"{places[word]},{at}" if word in places else str(at)
+    return " ".join([f"'{word}':{places[word]}" for word in sorted(places)])
 
 
 def _lexemes(words: str) -> list[str]:
-    plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode().lower()
-    return [word for word in _WORD.findall(plain) if len(word) < 2047]
+    plain = words if words.isascii() else unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+    return [word for word in _WORD.findall(plain.lower()) if len(word) < 2047]
 
 
 def exceeds_index(model: Model, doc: Json) -> bool:
