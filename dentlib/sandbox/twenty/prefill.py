@@ -132,8 +132,8 @@ def _metadata(space: Workspace, now: str) -> None:
     fields: dict[tuple[str, str], Field] = {}
     given_fields: dict[tuple[str, str], Json] = {}
     # Metadata is listed by id, descending; the highest ids keep the recorded order of a new workspace.
-    object_ids = sorted((f"ff{one[2:]}" for one in new_ids(len(standard_objects()))), reverse=True)
-    supply = iter(f"fe{one[2:]}" if one.startswith("ff") else one for one in new_ids(4096))
+    object_ids = sorted((f"ffff{one[4:]}" for one in new_ids(len(standard_objects()))), reverse=True)
+    supply = iter(new_ids(4096))
     slot = 0
     for number, given in enumerate(standard_objects(), start=1):
         objects[given["nameSingular"]] = Object(
@@ -152,7 +152,7 @@ def _metadata(space: Workspace, now: str) -> None:
             morph = one.get("morph")
             extra = {"options": options, "morphId": morph_ids.setdefault(morph, next(supply)) if morph else None}
             doc = field_doc(
-                {**one, **extra}, owner.doc, now, f"ff{next(supply)[2:]}" if leads else next(supply), custom=False
+                {**one, **extra}, owner.doc, now, f"ffff{next(supply)[4:]}" if leads else next(supply), custom=False
             )
             key = (given["nameSingular"], one["name"])
             fields[key], given_fields[key] = Field(slot, number, doc), one
