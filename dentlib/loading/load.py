@@ -80,9 +80,9 @@ def load(
     anew. With `only_sample` only rows marked `in_sample`. Rows that this run could not write are not sent again unless
     they were changed, or `retry_failed` says so. Bounded memory.
 
-    Raises GateClosed while a rollback is unfinished; BudgetExceeded when a step's rejected and failed rows are more than
-    its share (not in a sample); DestinationError when the destination or its state prevents going on. What was written
-    until then is in the ledger.
+    Raises GateClosed while a rollback is unfinished; BudgetExceeded when a step's rejected and failed rows are more
+    than its share (not in a sample); DestinationError when the destination or its state prevents going on. What was
+    written until then is in the ledger.
     """
     require_no_unfinished_rollback(ledger)
     check_prepared(con, steps)

@@ -34,7 +34,7 @@ def test_some_crash_points(scenario: str) -> None:
 @pytest.mark.parametrize("scenario", ["load", "back"])
 def test_every_crash_point(scenario: str) -> None:
     """Before and after each request, each commit of the ledger, each file, each switch and schema change."""
-    found = points("--scenario", scenario, "--batch-rows", "2")
+    found = points("--scenario", scenario, "--batch-rows", "1")
     assert found["points"] >= 200
     assert found["bad"] == []
 
@@ -43,7 +43,7 @@ def test_every_crash_point(scenario: str) -> None:
 @pytest.mark.parametrize("control", CONTROLS)
 def test_planted_bugs_are_seen(control: str) -> None:
     """A loader that trusts too much must turn these tests red, or they prove nothing."""
-    assert points("--control", control, "--every", "3")["bad"]
+    assert points("--control", control, "--every", "9")["bad"]
 
 
 def test_a_planted_bug_is_seen() -> None:
