@@ -15,5 +15,6 @@ Where to look:
     prefill               what a new workspace holds
 
 Not here: sign-in, dashboards, running workflows (their runs are recorded as failed, as where code execution is off),
-delivery of webhooks, message and calendar sync, merging of records.
+delivery of webhooks, message and calendar sync, merging of records. Requests are answered one after another, so the
+race of concurrent upserts on one new key (the real server refuses all but one) can't be seen here.
 """

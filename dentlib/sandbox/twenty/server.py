@@ -231,6 +231,7 @@ def serve(
         max_upload_mb=max_upload_mb,
     )
     line: Json = {"workspace": site.main.id}
+    path: Path | None = None
     if not given_key:
         path = key_file or (state.with_suffix(".key") if state else Path(f"twenty-sandbox-{os.getpid()}.key"))
         _write_key(path, auth.make_key(site.main, role="admin", name="loader"))
@@ -239,6 +240,8 @@ def serve(
         asyncio.run(_serve(site, port, line, die_with_parent))
     finally:
         opened.close()
+        if path is not None and state is None:
+            path.unlink(missing_ok=True)  # a key to a workspace that is gone
 
 
 def _write_key(path: Path, key: str) -> None:
