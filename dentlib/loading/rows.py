@@ -12,7 +12,9 @@ import orjson
 from dentlib.errors import UsageError
 from dentlib.model import JSON, LoadStep
 
-CHUNK_ROWS = 1_000
+CHUNK_ROWS = 200
+"""About one call: small steps fit into the time that the call before is under way."""
+_ASIDE_ROWS = 1_000
 _ENVELOPE_BYTES = 2_048
 """What a request needs around its records."""
 
@@ -96,7 +98,7 @@ def aside_of(con: duckdb.DuckDBPyConnection, step: LoadStep) -> Iterator[list[tu
         WHERE step = ? ORDER BY outcome, source_file, source_row, source_key
     """
     cursor = con.cursor().execute(sql, [step.name])
-    while chunk := cursor.fetchmany(CHUNK_ROWS):
+    while chunk := cursor.fetchmany(_ASIDE_ROWS):
         yield chunk
 
 
