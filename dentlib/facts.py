@@ -6,7 +6,7 @@ Every value that came from an export is either a count, a name of a table, colum
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -182,16 +182,16 @@ class MappingFacts:
 
 @dataclass(frozen=True, slots=True)
 class DiffRow:
-    """One field of one sample record: source → intended → stored."""
+    """One field of one sample record: source → intended → stored. Its repr shows no value: a notebook stores reprs."""
 
     step: str
-    source_key: str
+    source_key: str = field(repr=False)
     record_id: str
     field: str
     source_columns: str
-    source: str
-    intended: str
-    stored: str
+    source: str = field(repr=False)
+    intended: str = field(repr=False)
+    stored: str = field(repr=False)
     same: bool
     reason: str = ""
     identifier_class: str = ""

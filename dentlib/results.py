@@ -67,6 +67,10 @@ class StageResult(Generic[F]):
     def _repr_html_(self) -> str:
         return documents.summary(self.facts)._repr_html_()
 
+    def __repr__(self) -> str:
+        """Say it in one sentence; never the facts themselves, which a notebook would store with patients' values."""
+        return f"{self.stage} of {self.engagement}: {documents.summary(self.facts).finding}"
+
 
 def write_private(path: Path, data: Any) -> Path:
     """Write JSON (0600), whole and at once."""
