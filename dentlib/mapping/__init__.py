@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dentlib.mapping.check import check, check_rows
+from dentlib.mapping.check import check
+from dentlib.mapping.check_rows import check_rows
 from dentlib.mapping.explain import ExplainRow, explain
 from dentlib.mapping.facts import mapping_facts
 from dentlib.mapping.map import Formats, Map, TableMap, load_map

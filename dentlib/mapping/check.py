@@ -343,36 +343,3 @@ def _options(map: Map, wanted: WantedSchema, schema: DestinationSchema | None) -
                     f"`{target}` is no option of {step.to}.{path}",
                     "add it under schema:, or map to another",
                 )
-
-
-def check_rows(con: duckdb.DuckDBPyConnection, map: Map, steps: object = None) -> dict[str, list[dict[str, str]]]:
-    """Return the lists that the suite `prepared` is stamped out with: steps, required columns, columns with options.
-
-    `allowed` is SQL that holds where the column's text is made of options of the map's own schema.
-    """
-    wanted = wanted_schema(map, con)
-    options = {(f.object, f.name): f for f in wanted.fields if f.type in ("SELECT", "MULTI_SELECT") and not f.extend}
-    found: dict[str, list[dict[str, str]]] = {"steps": [], "required": [], "choices": []}
-    for step in map.active_steps:
-        row = {"step": step.step, "table": f"prepared.{step.step}"}
-        found["steps"].append(row)
-        for path, rule in map.fields_of(step).items():
-            if rule.missing is not None and rule.missing.do == "reject" and not rule.shared:
-                found["required"].append({**row, "column": path})
-            field = options.get((step.to, path))
-            if field is not None:
-                known = ", ".join(literal(o.value) for o in field.options) or "NULL"
-                column = quoted(path)
-                multi = f"list_has_all([{known}], string_split({column}, ', '))"
-                found["choices"].append(
-                    {
-                        **row,
-                        "column": path,
-                        "allowed": multi if field.type == "MULTI_SELECT" else f"{column} IN ({known})",
-                    }
-                )
-        for name, lookup in step.lookups.items():
-            hard = ("reject", "exclude", "follow")
-            if lookup.write and lookup.missing.do in hard and lookup.orphan.do in hard:
-                found["required"].append({**row, "column": f"{name}Id"})
-    return found

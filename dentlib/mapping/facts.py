@@ -240,7 +240,8 @@ def _consent(con: duckdb.DuckDBPyConnection, map: Map) -> list[tuple[str, int]]:
             tests = []
             for field, test in condition.items():
                 column = dict(map.columns["patient"].get(field, ())).get(table)
-                tests += text_tests(quoted(column), test.in_, test.not_in) if column else ["false"]
+                folded = f"lower(trim({quoted(column)}, {BLANKS}))" if column else "NULL"
+                tests += text_tests(folded, test.in_, test.not_in) if column else ["false"]
                 known = known or column is not None
             row = con.execute(f"SELECT count(*) FROM raw.{quoted(table)} WHERE {' AND '.join(tests)}").fetchone()
             total += int(row[0]) if row else 0

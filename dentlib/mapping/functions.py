@@ -24,13 +24,31 @@ from dentlib.workdb import literal
 BLANKS = literal(" \t\r\n\f\v\u00a0\u2007\u202f\ufeff")
 """What counts as blank around a text; the same characters as in `values`."""
 
+
+
+def trimmed(text: str) -> str:
+    """Return SQL that cuts blanks around a text (a column or short expression); plain ASCII edges are left at once."""
+    edges = f"{text}[1] BETWEEN '!' AND '~' AND {text}[-1] BETWEEN '!' AND '~'"
+    return f"CASE WHEN {edges} THEN {text} ELSE nullif(trim({text}, {BLANKS}), '') END"
+
+
+def unless_blank(text: str) -> str:
+    """Return SQL for the text exactly as it is, NULL where there is nothing but blanks."""
+    return f"CASE WHEN {text}[1] BETWEEN '!' AND '~' OR trim({text}, {BLANKS}) <> '' THEN {text} END"
+
+
 PHONE_TYPE = "STRUCT(number VARCHAR, country VARCHAR, calling VARCHAR)[]"
+
+
+def _never(text: str, context: ValueContext, at: str) -> str:
+    return "NULL"
 
 
 @dataclass(frozen=True, slots=True)
 class ValueFunction:
     """One value function. `fallible`: a rule that uses it must say what happens to an invalid value.
 
+    `total`: the SQL alone is enough for every text; `code` is then SQL for what is to be told about a text.
     `fast(text, context, at)`: SQL of type `sql_type`, NULL where unsure. `slow(text, context, at)`: (value as JSON-able
     or text for a cast, code). `bulk`: fills the table of read texts for shapes that need a little Python first.
     """
@@ -42,46 +60,63 @@ class ValueFunction:
     fast: Callable[[str, ValueContext, str], str]
     slow: Callable[[str, ValueContext, str], tuple[Any, str]]
     bulk: Callable[[duckdb.DuckDBPyConnection, str, str, ValueContext], None] | None = None
+    total: bool = False
+    code: Callable[[str], str] | None = None
+
+    @property
+    def always_odd(self) -> bool:
+        """Whether SQL is never sure, so that every distinct text is read."""
+        return self.fast is _never
 
 
-def _trimmed(text: str) -> str:
-    return f"trim({text}, {BLANKS})"
-
-
-def _no_nul(text: str) -> str:
-    return (
-        f"CASE WHEN contains({text}, chr(0)) OR strlen({text}) > {values.LONGEST_TEXT_BYTES} THEN NULL ELSE {text} END"
-    )
+def _without_nul(text: str) -> str:
+    return f"CASE WHEN contains({text}, chr(0)) THEN replace({text}, chr(0), '') ELSE {text} END"
 
 
 def _fast_trim(text: str, context: ValueContext, at: str) -> str:
-    return f"CASE WHEN contains({text}, chr(0)) THEN NULL ELSE nullif({_trimmed(text)}, '') END"
+    return f"CASE WHEN contains({text}, chr(0)) THEN nullif(trim(replace({text}, chr(0), ''), {BLANKS}), '') ELSE {trimmed(text)} END"
+
+
+def _fast_exact(text: str, context: ValueContext, at: str) -> str:
+    return f"CASE WHEN strlen({text}) <= {values.LONGEST_TEXT_BYTES} THEN {_without_nul(text)} END"
+
+
+def _exact_code(text: str) -> str:
+    return (
+        f"CASE WHEN strlen({text}) > {values.LONGEST_TEXT_BYTES} THEN 'text_too_long' "
+        f"WHEN contains({text}, chr(0)) THEN 'nul_removed' END"
+    )
 
 
 def _fast_email(text: str, context: ValueContext, at: str) -> str:
-    clean = f"lower({_trimmed(text)})"
-    shape = literal(values._EMAIL.pattern)
-    return f"CASE WHEN regexp_full_match({clean}, {shape}) AND strlen({clean}) <= 254 THEN {clean} END"
+    shape = literal(f"(?i){values.EMAIL.pattern}")
+    return f"CASE WHEN regexp_full_match({text}, {shape}) AND strlen({text}) <= 254 THEN lower({text}) END"
+
+
+_YEAR = "(18|19|20|21)\\d\\d"
+_ISO_DAY = f"{_YEAR}-\\d\\d-\\d\\d"
+_ISO_TIME = "[ T]\\d\\d:\\d\\d(:\\d\\d)?"
+_SLASHED = f"\\d{{1,2}}/\\d{{1,2}}/{_YEAR}"
+_ORDERS = {"mdy": "%m/%d/%Y", "dmy": "%d/%m/%Y"}
 
 
 def _fast_date(text: str, context: ValueContext, at: str) -> str:
     """Strict shapes only; impossible days give NULL and are told apart in Python."""
-    clean = _trimmed(text)
-    order = {"mdy": "%m/%d/%Y", "dmy": "%d/%m/%Y"}.get(context.date_order, "")
-    slashed = (
-        f" WHEN regexp_full_match({clean}, '\\d{{1,2}}/\\d{{1,2}}/\\d{{4}}') THEN try_strptime({clean}, '{order}')::DATE"
-        if order
-        else ""
-    )
-    read = f"CASE WHEN regexp_full_match({clean}, '\\d{{4}}-\\d\\d-\\d\\d') THEN TRY_CAST({clean} AS DATE){slashed} END"
-    return f"CASE WHEN year({read}) BETWEEN 1800 AND 2200 THEN {read} END"
+    cases = [f"WHEN regexp_full_match({text}, '{_ISO_DAY}') THEN TRY_CAST({text} AS DATE)"]
+    order = _ORDERS.get(context.date_order)
+    if order:
+        cases.append(f"WHEN regexp_full_match({text}, '{_SLASHED}') THEN try_strptime({text}, '{order}')::DATE")
+    cases.append(f"WHEN regexp_full_match({text}, '{_ISO_DAY}{_ISO_TIME}') THEN TRY_CAST({text} AS TIMESTAMP)::DATE")
+    instant = f"timezone('UTC', TRY_CAST(rtrim({text}, 'Z') AS TIMESTAMP))"
+    local = f"timezone({literal(context.time_zone)}, {instant})::DATE"
+    cases.append(f"WHEN regexp_full_match({text}, '{_ISO_DAY}T\\d\\d:\\d\\d:\\d\\dZ') THEN {local}")
+    return f"CASE {' '.join(cases)} END"
 
 
 def _fast_birth_date(text: str, context: ValueContext, at: str) -> str:
     read = _fast_date(text, context, at)
     run = literal(context.run_date.isoformat())
-    inside = f"{read} BETWEEN DATE '1890-01-01' AND DATE {run}"
-    return f"CASE WHEN {inside} AND {read} <> DATE '1900-01-01' THEN {read} END"
+    return f"CASE WHEN {read} BETWEEN DATE '1890-01-01' AND DATE {run} THEN nullif({read}, DATE '1900-01-01') END"
 
 
 def _to_utc(local: str, context: ValueContext) -> str:
@@ -89,40 +124,31 @@ def _to_utc(local: str, context: ValueContext) -> str:
 
 
 def _fast_datetime(text: str, context: ValueContext, at: str) -> str:
-    clean = _trimmed(text)
-    iso = "\\d{4}-\\d\\d-\\d\\d[ T]\\d\\d:\\d\\d(:\\d\\d)?"
+    iso = f"{_ISO_DAY}{_ISO_TIME}"
     cases = [
-        f"WHEN regexp_full_match({clean}, '{iso}') THEN {_to_utc(f'TRY_CAST({clean} AS TIMESTAMP)', context)}",
-        f"WHEN regexp_full_match({clean}, '{iso}Z') THEN TRY_CAST(rtrim({clean}, 'Z') AS TIMESTAMP)",
+        f"WHEN regexp_full_match({text}, '{iso}') THEN {_to_utc(f'TRY_CAST({text} AS TIMESTAMP)', context)}",
+        f"WHEN regexp_full_match({text}, '{iso}Z') THEN TRY_CAST(rtrim({text}, 'Z') AS TIMESTAMP)",
     ]
-    day_order = {"mdy": "%m/%d/%Y", "dmy": "%d/%m/%Y"}.get(context.date_order, "")
-    if day_order:
-        shape = "\\d{1,2}/\\d{1,2}/\\d{4} \\d{1,2}:\\d\\d "
-        half = _to_utc(f"try_strptime({clean}, '{day_order} %I:%M %p')", context)
-        cases.append(f"WHEN regexp_full_match({clean}, '{shape}[AP]M') THEN {half}")
-    day = _fast_date(text, context, at)
-    clock = literal(at or "00:00")
-    alone = _to_utc(f"({day}) + TIME {clock}", context)
-    read = f"CASE {' '.join(cases)} WHEN NOT contains({clean}, ':') THEN {alone} END"
-    return f"CASE WHEN year({read}) BETWEEN 1801 AND 2199 THEN {read} END"
+    order = _ORDERS.get(context.date_order)
+    if order:
+        half = _to_utc(f"try_strptime({text}, '{order} %I:%M %p')", context)
+        cases.insert(0, f"WHEN regexp_full_match({text}, '{_SLASHED} \\d{{1,2}}:\\d\\d [AP]M') THEN {half}")
+    alone = _to_utc(f"({_fast_date(text, context, at)}) + TIME {literal(at or '00:00')}", context)
+    return f"CASE {' '.join(cases)} WHEN NOT contains({text}, ':') THEN {alone} END"
 
 
 def _fast_money(text: str, context: ValueContext, at: str) -> str:
-    clean = _trimmed(text)
     shape = "[+-]?\\d{1,9}(\\.\\d{1,6})?" if context.decimal == "." else "[+-]?\\d{1,9}"
-    return f"CASE WHEN regexp_full_match({clean}, '{shape}') THEN CAST({clean} AS DECIMAL(38,6)) END"
+    return f"CASE WHEN regexp_full_match({text}, '{shape}') THEN CAST({text} AS DECIMAL(38,6)) END"
 
 
 def _fast_integer(text: str, context: ValueContext, at: str) -> str:
-    clean = _trimmed(text)
-    return f"CASE WHEN regexp_full_match({clean}, '[+-]?\\d{{1,15}}') THEN CAST({clean} AS BIGINT) END"
+    return f"CASE WHEN regexp_full_match({text}, '[+-]?\\d{{1,15}}') THEN CAST({text} AS BIGINT) END"
 
 
 def _fast_boolean(text: str, context: ValueContext, at: str) -> str:
-    clean = f"lower({_trimmed(text)})"
-    return (
-        f"CASE WHEN {clean} IN ('y','yes','true','1') THEN true WHEN {clean} IN ('n','no','false','0') THEN false END"
-    )
+    folded = f"lower({text})"
+    return f"CASE WHEN {folded} IN ('y','yes','true','1') THEN true WHEN {folded} IN ('n','no','false','0') THEN false END"
 
 
 def _fast_blocknote(text: str, context: ValueContext, at: str) -> str:
@@ -134,10 +160,6 @@ def _fast_blocknote(text: str, context: ValueContext, at: str) -> str:
     whole = f"'[' || array_to_string(list_transform({lines}, lambda line: {paragraph}), ',') || ']'"
     plain = f"NOT regexp_matches({text}, '[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]')"
     return f"CASE WHEN strlen({text}) <= {values.LONGEST_TEXT_BYTES} AND {plain} THEN {whole} END"
-
-
-def _never(text: str, context: ValueContext, at: str) -> str:
-    return "NULL"
 
 
 def _bulk_phones(con: duckdb.DuckDBPyConnection, texts: str, target: str, context: ValueContext) -> None:
@@ -205,8 +227,10 @@ def _plain(function: Callable[[str], tuple[Any, str]]) -> Callable[[str, ValueCo
 FUNCTIONS: dict[str, ValueFunction] = {
     f.name: f
     for f in (
-        ValueFunction("trim", "VARCHAR", "text", False, _fast_trim, _plain(values.trim)),
-        ValueFunction("exact", "VARCHAR", "text", False, lambda t, c, a: _no_nul(t), _plain(values.exact)),
+        ValueFunction("trim", "VARCHAR", "text", False, _fast_trim, _plain(values.trim), total=True),
+        ValueFunction(
+            "exact", "VARCHAR", "text", False, _fast_exact, _plain(values.exact), total=True, code=_exact_code
+        ),
         ValueFunction("email", "VARCHAR", "email", True, _fast_email, _plain(values.email)),
         ValueFunction("phone", PHONE_TYPE, "phones", True, _never, _slow_phone, _bulk_phones),
         ValueFunction("date", "DATE", "date", True, _fast_date, _slow_date),

@@ -85,6 +85,7 @@ def prepare(
         map.formats.date_order,
         map.formats.decimal,
     )
+    con.execute("SET force_compression = 'uncompressed'")  # the store is thrown away; packing costs as much as preparing
     stage(con, map, _keys(map))
     _make_schemas(con, context)
     fallback = fallback_member(context.members, context.fallback_owner_email)
@@ -97,7 +98,7 @@ def prepare(
         told.advance("prepare")
     _count_owners(con, map, fallback)
     _write_steps(con, map, read, prepared)
-    con.execute("DROP SCHEMA IF EXISTS preparing CASCADE")
+    con.execute("RESET force_compression")
     told.finish("prepare", f"{sum(prepared.values()):,} records of {sum(read.values()):,} rows")
     tables = _tables(con, map)
     counts = con.execute(
@@ -151,7 +152,6 @@ def _keys(map: Map) -> dict[str, str]:
 
 def _make_schemas(con: duckdb.DuckDBPyConnection, context: PrepareContext) -> None:
     con.execute("DROP SCHEMA IF EXISTS prepared CASCADE; CREATE SCHEMA prepared")
-    con.execute("DROP SCHEMA IF EXISTS preparing CASCADE; CREATE SCHEMA preparing")
     con.execute(
         f"CREATE TABLE {PREPARED_OUTCOMES} (step VARCHAR, source_table VARCHAR, source_key VARCHAR, source_file VARCHAR, "
         "source_row BIGINT, outcome VARCHAR, code VARCHAR, reason VARCHAR)"

@@ -1,20 +1,21 @@
 """Turn a step's references and conditions into SQL over its staged rows.
 
-A step is worked in two passes. The first joins what the references need and keeps their texts (`x0`, `x1`, …) with the
+A step is worked in two passes. The first joins what the references need and gives their texts (`x0`, `x1`, …) with the
 fast reading of each (`f0`, …); then the odd texts are read, once each, and the second pass has clean cells (`c0`, …)
-with their codes (`k0`, …).
+with their codes (`k0`, …). Both are SQL over views: nothing wide is stored on the way.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
 import duckdb
 
 from dentlib.errors import MapError
-from dentlib.mapping.functions import BLANKS, FUNCTIONS, OF_TYPE, ValueFunction
+from dentlib.mapping.functions import BLANKS, FUNCTIONS, OF_TYPE, ValueFunction, trimmed
 from dentlib.mapping.map import Map
 from dentlib.mapping.values import ValueContext
 from dentlib.pairs import Condition, Step
@@ -23,6 +24,9 @@ from dentlib.workdb import literal, quoted
 
 FILE_TABLE = "temp.document_files"
 FILE_FACTS = ("file_kind", "file_size", "file_trouble")
+
+
+ReadOdd = Callable[[duckdb.DuckDBPyConnection, ValueFunction, str, ValueContext, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class References:
     _texts: dict[str, str] = field(default_factory=dict)
     _joins: dict[str, str] = field(default_factory=dict)
     _readings: dict[tuple[str, str, str, str], _Reading] = field(default_factory=dict)
+    _computed: dict[str, str] = field(default_factory=dict)
 
     # ---- texts ----
 
@@ -103,7 +108,7 @@ class References:
         texts = [self.text(r) for r in references]
         if len(texts) == 1:
             return texts[0]
-        inside = ", ".join(f"nullif(trim({t.column}, {BLANKS}), '')" for t in texts)
+        inside = ", ".join(trimmed(t.column) for t in texts)
         sql = f"nullif(concat_ws({literal(separator)}, {inside}), '')" if combine == "join" else f"coalesce({inside})"
         return Text(self._keep(sql), texts[0].words, texts[0].object_name, texts[0].field_name)
 
@@ -114,6 +119,14 @@ class References:
         self._joins.setdefault("files", join)
         del text
         return self._keep(f"files.{fact}::VARCHAR")
+
+    def folded(self, text: Text) -> str:
+        """Return the text in small letters without blanks around: for comparing with what the map lists."""
+        return self._keep(f"lower({trimmed(text.column)})")
+
+    def computed(self, sql: str) -> str:
+        """Return a column of the second pass for an expression over its cells, so that it is worked out once."""
+        return self._computed.setdefault(sql, f"m{len(self._computed)}")
 
     def _keep(self, sql: str) -> str:
         return self._texts.setdefault(sql, f"x{len(self._texts)}")
@@ -142,10 +155,18 @@ class References:
         )
         return Cell(f"c{reading.column}", f"k{reading.column}", function.kind)
 
+    def may_tell(self, text: Text, functions: tuple[str, ...]) -> bool:
+        """Whether the value function of a text ever has something to tell."""
+        if text.sql_type != "VARCHAR":
+            return False
+        name = functions[-1] if functions else OF_TYPE[text.words.type] if text.words else "trim"
+        function = FUNCTIONS[name]
+        return not function.total or function.code is not None
+
     # ---- the two passes ----
 
     def first_pass(self, only: str) -> str:
-        """Return the SQL of the first pass: staged rows, texts, fast readings."""
+        """Return the SQL of the first pass: staged rows, texts, and fast readings where those may be unsure."""
         texts = "".join(f", {sql} AS {name}" for sql, name in self._texts.items())
         joins = " ".join(self._joins.values())
         rows = (
@@ -155,23 +176,35 @@ class References:
         fast = "".join(
             f", ({r.function.fast(r.text, r.context, r.at)})::{r.function.sql_type} AS f{r.column}"
             for r in self._readings.values()
+            if not r.function.total and not r.function.always_odd
         )
         return f"SELECT *{fast} FROM ({rows})"
 
-    def second_pass(self, con: duckdb.DuckDBPyConnection, table: str, read_odd: ReadOdd) -> str:
-        """Read the odd texts of the first pass's table and return the SQL that has every cell with its code."""
+    def second_pass(self, con: duckdb.DuckDBPyConnection, only: str, read_odd: ReadOdd) -> str:
+        """Make the first pass's temporary table, read its odd texts, and return the SQL with every cell and its code."""
+        con.execute(f"CREATE OR REPLACE TEMP TABLE first_pass AS {self.first_pass(only)}")
         columns, joins = ["w.*"], []
         for r in self._readings.values():
-            odd = f"SELECT DISTINCT {r.text} AS text FROM {table} WHERE {r.text} IS NOT NULL AND f{r.column} IS NULL"
-            if con.execute(f"SELECT 1 FROM ({odd}) LIMIT 1").fetchone() is None:
-                columns.append(f"w.f{r.column} AS c{r.column}, NULL::VARCHAR AS k{r.column}")
+            n, function = r.column, r.function
+            text = f"w.{r.text}"
+            if function.total:
+                code = function.code(text) if function.code else "NULL::VARCHAR"
+                columns.append(f"{function.fast(text, r.context, r.at)} AS c{n}, {code} AS k{n}")
                 continue
-            name = read_odd(con, r.function, f"({odd})", r.context, r.at)
-            joins.append(f"LEFT JOIN {name} AS o{r.column} ON w.f{r.column} IS NULL AND o{r.column}.text = w.{r.text}")
-            columns.append(
-                f"coalesce(w.f{r.column}, o{r.column}.value) AS c{r.column}, o{r.column}.code AS k{r.column}"
-            )
-        return f"SELECT {', '.join(columns)} FROM {table} AS w {' '.join(joins)}"
+            unread = "true" if function.always_odd else f"f{n} IS NULL"
+            odd = f"(SELECT DISTINCT {r.text} AS text FROM temp.first_pass WHERE {r.text} IS NOT NULL AND {unread})"
+            fast = f"NULL::{function.sql_type}" if function.always_odd else f"w.f{n}"
+            if con.execute(f"SELECT 1 FROM {odd} LIMIT 1").fetchone() is None:
+                columns.append(f"{fast} AS c{n}, NULL::VARCHAR AS k{n}")
+                continue
+            name = read_odd(con, function, odd, r.context, r.at)
+            unsure = text if function.always_odd else f"CASE WHEN w.f{n} IS NULL THEN {text} END"
+            joins.append(f"LEFT JOIN {name} AS o{n} ON o{n}.text = {unsure}")
+            value = f"o{n}.value" if function.always_odd else f"coalesce({fast}, o{n}.value)"
+            columns.append(f"{value} AS c{n}, o{n}.code AS k{n}")
+        cells = f"SELECT {', '.join(columns)} FROM temp.first_pass AS w {' '.join(joins)}"
+        computed = "".join(f", {sql} AS {name}" for sql, name in self._computed.items())
+        return f"SELECT *{computed} FROM ({cells})"
 
     # ---- conditions ----
 
@@ -180,17 +213,16 @@ class References:
         parts = []
         for reference, test in condition.items():
             text = self.text(reference)
-            parts += text_tests(text.column, self._spellings(text, test.in_), self._spellings(text, test.not_in))
+            if test.in_ or test.not_in:
+                parts += text_tests(self.folded(text), spellings(text.words, test.in_), spellings(text.words, test.not_in))
             if test.blank is not None:
                 parts.append(f"{text.column} IS {'' if test.blank else 'NOT '}NULL")
             if test.like:
-                parts.append(
-                    f"coalesce(regexp_matches(trim({text.column}, {BLANKS}), {literal(test.like)}, 'i'), false)"
-                )
+                parts.append(f"coalesce(regexp_matches(trim({text.column}, {BLANKS}), {literal(test.like)}, 'i'), false)")
             for operator, moment in (("<", test.before), (">=", test.not_before)):
                 if moment:
                     parts.append(self._compare(text, operator, moment))
-        return "(" + " AND ".join(parts or ["true"]) + ")"
+        return self.computed("(" + " AND ".join(parts or ["true"]) + ")")
 
     def _compare(self, text: Text, operator: str, moment: str) -> str:
         day = literal(day_of(moment, self.context.run_date).isoformat())
@@ -200,15 +232,11 @@ class References:
             return f"coalesce({self.cell(text, ('datetime',)).value} {operator} {start}, false)"
         return f"coalesce({self.cell(text, ('date',)).value} {operator} DATE {day}, false)"
 
-    def _spellings(self, text: Text, wanted: tuple[str, ...]) -> tuple[str, ...]:
-        return spellings(text.words, wanted)
-
     def only(self) -> str:
         """Return the step's routing condition over the staged rows."""
         return routing(self.map, self.step)
 
 
-ReadOdd = "Callable[[duckdb.DuckDBPyConnection, ValueFunction, str, ValueContext, str], str]"
 
 
 def with_order(context: ValueContext, order: str) -> ValueContext:
@@ -229,7 +257,7 @@ def field_sql(map: Map, object_name: str, name: str, alias: str) -> str:
     parts = [f"{alias}.{quoted(p)}" for p in (words.made_of if words else ()) if p in present]
     if not parts:
         return "NULL::VARCHAR"
-    joined = ", ".join(f"trim({p}, {BLANKS})" for p in parts)
+    joined = ", ".join(trimmed(p) for p in parts)
     return f"CASE WHEN {parts[0]} IS NOT NULL THEN concat_ws(' ', {joined}) END"
 
 
@@ -239,7 +267,8 @@ def routing(map: Map, step: Step) -> str:
     for reference, test in step.only.items():
         words = map.vocabulary.field(step.from_, reference)
         sql = field_sql(map, step.from_, reference, "s")
-        parts += text_tests(sql, spellings(words, test.in_), spellings(words, test.not_in))
+        folded = f"lower(trim({sql}, {BLANKS}))"
+        parts += text_tests(folded, spellings(words, test.in_), spellings(words, test.not_in))
         if test.blank is not None:
             parts.append(f"{sql} IS {'' if test.blank else 'NOT '}NULL")
     return " AND ".join(parts) or "true"
@@ -252,9 +281,8 @@ def spellings(words: FieldWords | None, wanted: tuple[str, ...]) -> tuple[str, .
     return tuple(s for w in wanted for s in (w, *by_fold.get(w.lower(), ())))
 
 
-def text_tests(sql: str, inside: tuple[str, ...], outside: tuple[str, ...]) -> list[str]:
-    """Return tests of a text against lists; capitals and blanks around don't matter; an empty text is in no list."""
-    folded = f"lower(trim({sql}, {BLANKS}))"
+def text_tests(folded: str, inside: tuple[str, ...], outside: tuple[str, ...]) -> list[str]:
+    """Return tests of a folded text (small letters, trimmed) against lists; an empty text is in no list."""
     tests = []
     if inside:
         tests.append(f"coalesce({folded} IN ({', '.join(literal(v.lower()) for v in inside)}), false)")

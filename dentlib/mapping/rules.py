@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass, field
 
 from dentlib.errors import MapError
-from dentlib.mapping.functions import BLANKS, FUNCTIONS
+from dentlib.mapping.functions import FUNCTIONS
 from dentlib.mapping.references import FILE_FACTS, Cell, References, Text, spellings
 from dentlib.pairs import FieldRule
 from dentlib.workdb import literal
 
 Scalar = str | int | bool | None
+NO_CODE = "NULL::VARCHAR"
+"""The code of a value about which there is nothing to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class RuleCompiler:
     def compile(self, path: str, rule: FieldRule) -> Compiled:
         """Return the rule as SQL. Raises MapError for a rule that says too little."""
         if rule.constant is not None:
-            cell = Cell(scalar(rule.constant), "NULL::VARCHAR", kind_of(rule.constant))
+            cell = Cell(scalar(rule.constant), NO_CODE, kind_of(rule.constant))
             return self._decide(path, rule, cell, "true", "NULL::VARCHAR", "", mapped=cell.value)
         if rule.template:
             return self._template(path, rule)
@@ -61,8 +63,10 @@ class RuleCompiler:
         if rule.values or rule.values_matching:
             return self._value_map(path, rule, text, label)
         cell = self._references.cell(text, rule.apply, rule.at)
+        if not self._references.may_tell(text, rule.apply):
+            cell = Cell(cell.value, NO_CODE, cell.kind)
         if cell.kind == "phones":
-            cell = Cell(f"CASE WHEN len({cell.value}) > 0 THEN {cell.value} END", cell.code, "phones")
+            cell = Cell(cell.value, cell.code, "phones")
         self._needs_invalid(path, rule, text)
         return self._decide(path, rule, cell, f"{text.column} IS NOT NULL", raw_text(text), label)
 
@@ -92,7 +96,7 @@ class RuleCompiler:
             for t, c in zip(texts, cells, strict=True)
         )
         raw = f"nullif(concat_ws('; ', {lines}), '')"
-        cell = Cell(value, f"coalesce({codes})", "phones")
+        cell = Cell(self._references.computed(value), f"coalesce({codes})", "phones")
         return self._decide(path, rule, cell, f"({some})", raw, "", raw_has_label=True)
 
     def _value_map(self, path: str, rule: FieldRule, text: Text, label: str) -> Compiled:
@@ -103,7 +107,7 @@ class RuleCompiler:
             code = f"CASE WHEN len({other}) > 0 THEN 'unmapped_value' END"
             raw = f"array_to_string({other}, ', ')"
             return self._decide(path, rule, Cell(value, code, "list"), f"len({text.column}) > 0", raw, path)
-        folded = f"lower(trim({text.column}, {BLANKS}))"
+        folded = self._references.folded(text)
         taken: set[str] = set()
         cases = []
         for source, target in rule.values.items():
@@ -114,9 +118,9 @@ class RuleCompiler:
             if known:
                 cases.append(f"WHEN {folded} IN ({', '.join(literal(s) for s in known)}) THEN {scalar(target)}")
         if rule.values_matching:
-            plain = f"upper(trim({text.column}, {BLANKS}))"
+            plain = f"upper({folded})"
             cases.append(f"WHEN regexp_full_match({plain}, {literal(rule.values_matching)}) THEN {plain}")
-        mapped = f"CASE {' '.join(cases)} END"
+        mapped = self._references.computed(f"CASE {' '.join(cases)} END")
         kinds = {kind_of(v) for v in rule.values.values()} or {"text"}
         cell = Cell(mapped, "'unmapped_value'", kinds.pop() if len(kinds) == 1 else "text")
         unmapped = rule.model_copy(update={"invalid": rule.unmapped})
@@ -142,7 +146,7 @@ class RuleCompiler:
             zone = literal(self._references.context.time_zone)
             local = f"(({whole})::DATE + TIME {literal(rule.at)})"
             whole = f"timezone('UTC', timezone({zone}, {local}))"
-        cell = Cell(whole, "'not_computable'", "datetime")
+        cell = Cell(self._references.computed(whole), "'not_computable'", "datetime")
         decided = rule.model_copy(update={"invalid": rule.missing})
         return self._decide(path, decided, cell, "true", "NULL::VARCHAR", path)
 
@@ -161,7 +165,7 @@ class RuleCompiler:
             pieces.append(f"CASE WHEN {everything} THEN {text} ELSE '' END" if optional else text)
         some = " OR ".join(f"{n} IS NOT NULL" for n in filled) or "true"
         whole = f"nullif(trim({' || '.join(pieces)}, ' '), '')"
-        cell = Cell(f"CASE WHEN {some} THEN {whole} END", "NULL::VARCHAR", "text")
+        cell = Cell(f"CASE WHEN {some} THEN {whole} END", NO_CODE, "text")
         if rule.apply == ("blocknote",):
             fast = FUNCTIONS["blocknote"].fast(cell.value, self._references.context, "")
             cell = Cell(f"({fast})", "'text_unreadable'", "blocknote")
@@ -208,25 +212,33 @@ class RuleCompiler:
             holds = self._references.condition(override.when)
             cases.append(f"WHEN {holds} THEN {self._constant(override.value, cell.kind)}")
             codes.append(f"WHEN {holds} THEN {literal(override.note) if override.note else 'NULL'}")
-        absent, bad = f"NOT {present}", f"{present} AND {cell.value} IS NULL"
-        if missing is not None:
-            cases.append(f"WHEN {absent} THEN {self._constant(missing.value, cell.kind)}")
-            if missing.do in ("reject", "exclude"):
-                outcome = "'rejected'" if missing.do == "reject" else "'excluded'"
-                fates.append(Fate(absent, outcome, "'missing_value'", f"{literal(label or path)} || ' is missing'"))
+        absent, bad = f"NOT ({present})", f"{present} AND {cell.value} IS NULL"
         bad_code = f"coalesce({cell.code}, 'unreadable_value')"
-        if invalid is not None:
-            cases.append(f"WHEN {bad} THEN {self._constant(invalid.value, cell.kind)}")
-            if invalid.do in ("reject", "exclude"):
-                outcome = "'rejected'" if invalid.do == "reject" else "'excluded'"
-                fates.append(Fate(bad, outcome, bad_code, f"{literal(label or path)}"))
-        codes.append(f"WHEN {bad} THEN {bad_code}")
-        fine_code = "NULL" if cell.code.startswith("'") else cell.code
-        code = f"CASE {' '.join(codes)} WHEN {present} THEN {fine_code} END"
+        for decision, when, fate_code in ((missing, absent, "'missing_value'"), (invalid, bad, bad_code)):
+            if decision is None:
+                continue
+            if decision.value is not None:  # an absent or unreadable value is NULL by itself
+                cases.append(f"WHEN {when} THEN {self._constant(decision.value, cell.kind)}")
+            if decision.do in ("reject", "exclude"):
+                outcome = "'rejected'" if decision.do == "reject" else "'excluded'"
+                fates.append(Fate(when, outcome, fate_code, literal(label or path)))
+        code = self._code(cell, present, bad, codes)
         keep = next((d.keep_as_text for d in (invalid, missing, rule.unmapped) if d is not None and d.keep_as_text), "")
         whole = f"CASE {' '.join(cases)} ELSE {value} END" if cases else value
         prefix = "" if raw_has_label else (label or path)
         return Compiled(path, cell.kind, whole, code, raw, prefix, keep, bool(rule.shared), tuple(fates))
+
+    def _code(self, cell: Cell, present: str, bad: str, overriding: list[str]) -> str:
+        """Return what is to be told: an override's note, why a value could not be read, or a note on one that could."""
+        if cell.code == NO_CODE:
+            own = NO_CODE
+        elif cell.code.startswith("'"):
+            own = f"CASE WHEN {bad} THEN {cell.code} END"
+        else:
+            own = cell.code
+        if not overriding:
+            return own
+        return f"CASE {' '.join(overriding)} ELSE {own} END"
 
     def _constant(self, value: Scalar, kind: str) -> str:
         if value is None:

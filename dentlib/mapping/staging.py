@@ -1,4 +1,4 @@
-"""Raw tables under logical names: `staged.<object>`, one row per source row, its key judged.
+"""Raw tables under logical names: `staged.<object>`, a view with one row per source row, its key judged.
 
 Columns: `_id` (unique in the object, in file order), `_table`, `_file`, `_row`, `_key`, `_fate` (`first`, `same`: an
 exact repetition, `conflict`: the key stands on rows that differ, `no_key`), and every logical field that a column was
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import duckdb
 
-from dentlib.mapping.functions import BLANKS
+from dentlib.mapping.functions import trimmed, unless_blank
 from dentlib.mapping.map import Map
 from dentlib.workdb import literal, quoted
 
 CONTENT_KEY = "content"
+_ROWS_PER_TABLE = 10**12
 
 
 def stage(con: duckdb.DuckDBPyConnection, map: Map, keys: dict[str, str]) -> None:
@@ -41,6 +42,29 @@ def raw_columns(con: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
 
 
 def _stage_object(con: duckdb.DuckDBPyConnection, map: Map, object_name: str, key: str) -> None:
+    union = " UNION ALL BY NAME ".join(_parts(con, map, object_name, with_content=key == CONTENT_KEY))
+    name = f"staged.{quoted(object_name)}"
+    if key == CONTENT_KEY:
+        ordinal = "row_number() OVER (PARTITION BY _content ORDER BY _id)"
+        keyed = f"SELECT * EXCLUDE (_content), _content || '-' || {ordinal} AS _key, 'first' AS _fate FROM ({union})"
+        con.execute(f"CREATE TABLE {name} AS {keyed}")
+        return
+    key_sql = quoted(key) if key else "NULL::VARCHAR"
+    others = f"staged.{quoted('others_' + object_name)}"
+    rows = f"SELECT *, {key_sql} AS _key FROM ({union})"
+    if not key:
+        con.execute(f"CREATE VIEW {name} AS SELECT *, 'first' AS _fate FROM ({rows})")
+        return
+    hashed = " UNION ALL BY NAME ".join(_parts(con, map, object_name, with_content=True))
+    con.execute(f"CREATE TABLE {others} AS {_judge_repeated_keys(hashed, key_sql)}")
+    con.execute(
+        f"CREATE VIEW {name} AS SELECT r.*, CASE WHEN r._key IS NULL THEN 'no_key' ELSE coalesce(o.fate, 'first') END "
+        f"AS _fate FROM ({rows}) AS r LEFT JOIN {others} AS o ON o.id = r._id"
+    )
+
+
+def _parts(con: duckdb.DuckDBPyConnection, map: Map, object_name: str, *, with_content: bool) -> list[str]:
+    """Return one SELECT per raw table that holds the object; `_id` is the row's place in table and file."""
     words = map.vocabulary.objects[object_name]
     columns = raw_columns(con)
     parts = []
@@ -50,34 +74,27 @@ def _stage_object(con: duckdb.DuckDBPyConnection, map: Map, object_name: str, ke
         chosen = []
         for column, field in map.tables[table].columns.items():
             if field and column in columns[table]:
-                is_key = words.fields[field].type == "key"
                 text = quoted(column)
-                trimmed = f"nullif(trim({text}, {BLANKS}), '')"
-                kept = trimmed if is_key else f"CASE WHEN {trimmed} IS NOT NULL THEN {text} END"
-                chosen.append(f"{kept} AS {quoted(field)}")
-        content = ", ".join(f"coalesce({quoted(c)}, chr(1))" for c in columns[table])
+                kept = trimmed(text) if words.fields[field].type == "key" else unless_blank(text)
+                chosen.append(f", {kept} AS {quoted(field)}")
+        content = ""
+        if with_content:
+            cells = ", ".join(f"coalesce({quoted(c)}, chr(1))" for c in columns[table])
+            content = f", md5(concat_ws(chr(31), {cells})) AS _content"
         parts.append(
-            f"SELECT {literal(table)} AS _table, {ordinal} AS _part, _file, _row, "
-            f"md5(concat_ws(chr(31), {content})) AS _content{''.join(', ' + c for c in chosen)} FROM raw.{quoted(table)}"
+            f"SELECT {ordinal * _ROWS_PER_TABLE} + rowid AS _id, {literal(table)} AS _table, _file, _row"
+            f"{content}{''.join(chosen)} FROM raw.{quoted(table)}"
         )
-    union = " UNION ALL BY NAME ".join(parts)
-    rows = f"SELECT row_number() OVER (ORDER BY _part, _file, _row) AS _id, * EXCLUDE (_part) FROM ({union})"
-    if key == CONTENT_KEY:
-        ordinal_in_equals = "row_number() OVER (PARTITION BY _content ORDER BY _id)"
-        judged = f"SELECT *, _content || '-' || {ordinal_in_equals} AS _key, 'first' AS _fate FROM ({rows})"
-    else:
-        judged = _judge_keys(rows, quoted(key) if key else "NULL::VARCHAR")
-    con.execute(
-        f"CREATE TABLE staged.{quoted(object_name)} AS SELECT * EXCLUDE (_content) FROM ({judged}) ORDER BY _id"
-    )
+    return parts
 
 
-def _judge_keys(rows: str, key: str) -> str:
-    same_key = f"PARTITION BY {key}"
+def _judge_repeated_keys(rows: str, key: str) -> str:
+    """Return (id, fate) of the rows that are not the first of their key: exact repetitions and conflicts."""
     return f"""
-        SELECT *, {key} AS _key,
-            CASE WHEN {key} IS NULL THEN 'no_key'
-                 WHEN count(*) OVER ({same_key}) = 1 THEN 'first'
-                 WHEN min(_content) OVER ({same_key}) <> max(_content) OVER ({same_key}) THEN 'conflict'
-                 WHEN row_number() OVER ({same_key} ORDER BY _id) = 1 THEN 'first' ELSE 'same' END AS _fate
-        FROM ({rows})"""
+        WITH keyed AS (SELECT _id, {key} AS k, _content FROM ({rows})),
+            repeated AS (SELECT k FROM keyed WHERE k IS NOT NULL GROUP BY k HAVING count(*) > 1),
+            judged AS (SELECT _id AS id, CASE
+                WHEN min(_content) OVER (PARTITION BY k) <> max(_content) OVER (PARTITION BY k) THEN 'conflict'
+                WHEN row_number() OVER (PARTITION BY k ORDER BY _id) = 1 THEN 'first' ELSE 'same' END AS fate
+                FROM keyed SEMI JOIN repeated USING (k))
+        SELECT id, fate FROM judged WHERE fate <> 'first'"""

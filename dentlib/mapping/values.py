@@ -67,13 +67,13 @@ def exact(text: str) -> tuple[str | None, str]:
     return clean, "nul_removed" if clean != text else ""
 
 
-_EMAIL = re.compile(r"[a-z0-9_'+\-]+(?:\.[a-z0-9_'+\-]+)*@(?:[a-z0-9](?:[a-z0-9\-]*[a-z0-9])?\.)+[a-z]{2,63}")
+EMAIL = re.compile(r"[a-z0-9_'+\-]+(?:\.[a-z0-9_'+\-]+)*@(?:[a-z0-9](?:[a-z0-9\-]*[a-z0-9])?\.)+[a-z]{2,63}")
 
 
 def email(text: str) -> tuple[str | None, str]:
     """Return the address in small letters. Strict as the destination is: one bad address fails a whole batch."""
     clean = text.strip(_BLANKS + "<>;,").lower().removeprefix("mailto:")
-    if not _EMAIL.fullmatch(clean) or len(clean) > 254:
+    if not EMAIL.fullmatch(clean) or len(clean) > 254:
         return None, "email_invalid"
     return clean, ""
 
