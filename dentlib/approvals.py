@@ -92,9 +92,7 @@ def destination_base_hash(schema: DestinationSchema, plan: SchemaPlan) -> str:
     are compared by the plan's conflicts, not here.
     """
     objects = {i.object for i in plan.items if not i.field and i.wanted_object is not None}
-    fields = {
-        (i.object, i.field) for i in plan.items if i.field and not (i.wanted_field is not None and i.wanted_field.extend)
-    }
+    fields = {(i.object, i.field) for i in plan.items if i.field and not (i.wanted_field and i.wanted_field.extend)}
     inverse = {
         (f.target, _camel(f.inverse_label))
         for i in plan.items

@@ -32,7 +32,10 @@ NOTEBOOKS = {
 }
 OUTCOMES = ("read", "created", "updated", "unchanged", "merged", "rejected", "excluded", "failed")
 
-out = Console(highlight=False, soft_wrap=True)
+WIDE = 140
+"""Columns where no terminal says how many it has: a table in a log file should not be broken up."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -128,17 +131,20 @@ def show_result(data: Mapping[str, Any], as_json: bool) -> None:
 def outcome_table(steps: Sequence[Mapping[str, Any]]) -> Table:
     """Build the table of outcomes: one line a step, adding up to the rows read."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("step")
+    table.add_column("step", no_wrap=True)
+    table.add_column("object", no_wrap=True)
     for name in OUTCOMES:
-        table.add_column(name, justify="right")
-    table.add_column("adds up")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("adds up", no_wrap=True)
     totals = dict.fromkeys(OUTCOMES, 0)
     for step in steps:
         good = step["read"] == sum(step[name] for name in OUTCOMES[1:])
-        table.add_row(step["label"] or step["step"], *(f"{step[n]:,}" for n in OUTCOMES), "yes" if good else "NO")
+        label = step["label"] or step["step"]
+        table.add_row(label, step["object"], *(f"{step[n]:,}" for n in OUTCOMES), "yes" if good else "NO")
         totals = {n: totals[n] + step[n] for n in OUTCOMES}
     table.add_section()
-    table.add_row("all", *(f"{totals[n]:,}" for n in OUTCOMES), "")
+    good = totals["read"] == sum(totals[name] for name in OUTCOMES[1:])
+    table.add_row("all", "", *(f"{totals[n]:,}" for n in OUTCOMES), "yes" if good else "NO")
     return table
 
 
