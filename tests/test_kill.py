@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ CHOSEN_BY_THE_SERVER = {"createdAt", "updatedAt", "position", "file"}
 OBJECTS = ("company", "person", "opportunity", "task", "taskTarget", "note", "noteTarget", "attachment")
 
 
-def ready(home: Path, export: Path) -> Engagement:
+def ready(export: Path) -> Engagement:
     """Walk an engagement called `kill` up to its approved sample."""
     stages.new("kill", source="dent-o-soft", destination="twenty", export=export, settings=SETTINGS)
     stages.review("kill")
@@ -73,10 +74,11 @@ def test_killed_three_times_is_never_killed(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv("DENTLIB_RUN_DIR", raising=False)
     export = tmp_path / "export"
     samples.write_samples("dent-o-soft", export, 300, 5)
-    homes = {}
-    for name in ("quiet", "killed"):
-        monkeypatch.setenv("DENTLIB_HOME", str(tmp_path / name))
-        homes[name] = ready(tmp_path / name, export)
+    monkeypatch.setenv("DENTLIB_HOME", str(tmp_path / "quiet"))
+    homes = {"quiet": ready(export)}
+    shutil.copytree(tmp_path / "quiet", tmp_path / "killed")
+    monkeypatch.setenv("DENTLIB_HOME", str(tmp_path / "killed"))
+    homes["killed"] = Engagement.open("kill")
     monkeypatch.setenv("DENTLIB_HOME", str(tmp_path / "quiet"))
     started = time.monotonic()
     quiet = run_command()
