@@ -163,6 +163,16 @@ class OwnerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessRow:
+    """Something that a person must agree to be readable: where it goes, and the roles that can read that object."""
+
+    what: str
+    object: str
+    fields: tuple[str, ...]
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MappingFacts:
     """The map as a person reads it, the schema plan and the owners."""
 
@@ -178,6 +188,7 @@ class MappingFacts:
     consent: tuple[tuple[str, int], ...]  # what, people
     problems: tuple[Problem, ...]
     map_hash: str
+    access: tuple[AccessRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +261,10 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True)
 class CheckFacts:
-    """One check's verdict. `success` None: the check itself crashed, which is never a pass."""
+    """One check's verdict: `numerator` of `denominator` rows were not as expected.
+
+    `success` None: the check itself crashed, which is never a pass.
+    """
 
     point: str  # extract, prepared, lookups, reconciliation
     rule: str
@@ -292,6 +306,7 @@ class RunFacts:
     switched_off: tuple[str, ...]
     ledger_head: str
     tables: tuple[tuple[str, int, int, int], ...] = ()  # source table, rows, reached a step, in no step
+    gone: tuple[tuple[str, int], ...] = ()  # delta: step, records that were kept though their source row is gone
 
 
 @dataclass(frozen=True, slots=True)

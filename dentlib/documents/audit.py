@@ -7,6 +7,7 @@ from dentlib.documents.view import Column, Figure, Section, Share, Status, Table
 from dentlib.facts import AuditFacts, ColumnFacts, FileFacts, TableFacts
 from dentlib.model import Problem, Severity
 from dentlib.privacy import SMALL_CELL, mask
+from dentlib.vocabulary import known_sources, load_vocabulary
 
 READABLE = ("csv", "xlsx")
 """Kinds of files that have rows. The names of all others may name a patient, and are masked."""
@@ -40,15 +41,16 @@ def summary(facts: AuditFacts) -> Section:
     recognised = [t for t in facts.tables if t.object]
     status = Status("decide", Tone.STOP) if must else Status("ready", Tone.GOOD)
     tail = (
-        f"{numbers.things(len(must), 'finding').capitalize()} must be decided before the map can be approved."
+        f"{numbers.things(len(must), 'finding').capitalize()} {'needs' if len(must) == 1 else 'need'} an answer from "
+        "the practice; without one, the rule of the map holds."
         if must
-        else "Nothing in it stands in the way of the map."
+        else "Nothing in it needs an answer from the practice."
     )
     return Section(
         name="summary",
         heading="In short",
-        finding=f"The export of {facts.client} from {facts.source} has {numbers.things(len(facts.tables), 'table')} "
-        f"with {numbers.things(rows, 'row')}. {tail}",
+        finding=f"The export of {facts.client} from {product(facts.source)} has "
+        f"{numbers.things(len(facts.tables), 'table')} with {numbers.things(rows, 'row')}. {tail}",
         status=status,
         figures=(
             Figure("files", numbers.count(len(facts.intake.files))),
@@ -60,10 +62,16 @@ def summary(facts: AuditFacts) -> Section:
     )
 
 
+def product(source: str) -> str:
+    """Return a practice system's name as its maker writes it; the key itself where no vocabulary has it."""
+    return load_vocabulary(source).label if source in known_sources() else source
+
+
 def decisions(facts: AuditFacts) -> tuple[str, ...]:
-    """Return what a person has to decide before the map can be approved."""
+    """Return what the practice has to answer; the map says what happens without an answer."""
     asked = [
-        f"{_where(f.table, f.column)}: {f.message}, {numbers.share(f.count, f.of)}. {numbers.sentence(f.hint)}".strip()
+        f"{_where(f.table, f.column)}: {readable(f.message)}, {numbers.share(f.count, f.of)}. "
+        f"{numbers.sentence(readable(f.hint))}".strip()
         for f in facts.findings
         if f.severity is Severity.ERROR
     ]
@@ -113,10 +121,10 @@ def _findings(facts: AuditFacts) -> Section:
                     (
                         severity(f.severity),
                         _where(f.table, f.column),
-                        f.message,
+                        first_upper(readable(f.message)),
                         Share(f.count, f.of),
                         f.masked_example,
-                        f.hint,
+                        first_upper(readable(f.hint)),
                     )
                     for f in found
                 ),
@@ -219,10 +227,19 @@ def _looks(c: ColumnFacts) -> str:
 
 def _type(c: ColumnFacts) -> str:
     """Say type and format as people write it: `date, MM/DD/YYYY`."""
-    form = c.format
+    return f"{c.type}, {readable(c.format)}" if c.format else c.type
+
+
+def readable(text: str) -> str:
+    """Write the date formats in a text as people do: `%m/%d/%Y` becomes `MM/DD/YYYY`."""
     for code, word in _FORMAT_WORDS.items():
-        form = form.replace(code, word)
-    return f"{c.type}, {form}" if form else c.type
+        text = text.replace(code, word)
+    return text
+
+
+def first_upper(text: str) -> str:
+    """Begin a cell with a capital letter, as the other cells of its column do."""
+    return text[:1].upper() + text[1:]
 
 
 def _relationships(facts: AuditFacts) -> Section:
@@ -358,5 +375,8 @@ def problem_table(name: str, caption: str, problems: tuple[Problem, ...]) -> Tab
             Column("Times", "number"),
             Column("The way out"),
         ),
-        rows=tuple((severity(p.severity), p.where, p.message, p.count, p.hint or None) for p in ordered),
+        rows=tuple(
+            (severity(p.severity), p.where, first_upper(p.message), p.count, first_upper(p.hint) or None)
+            for p in ordered
+        ),
     )

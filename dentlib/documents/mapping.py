@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
 from dentlib.documents import numbers
-from dentlib.documents.audit import problem_table
-from dentlib.documents.setup import changes, matched, name_of
+from dentlib.documents.audit import first_upper, problem_table
+from dentlib.documents.setup import changes, matched, name_of, staff
 from dentlib.documents.view import Column, Figure, Section, Share, Status, Table, Tone
 from dentlib.facts import MapLine, MappingFacts, ValueMapFacts
 from dentlib.model import Decision, Severity
@@ -33,13 +37,14 @@ def summary(facts: MappingFacts) -> Section:
     return Section(
         name="summary",
         heading="In short",
-        finding=f"{numbers.share_of(len(carried), len(facts.lines), 'column')} of the export have a place in the CRM. "
+        finding=f"{numbers.share_of(_columns(carried), _columns(facts.lines), 'column')} of the export have a place in "
+        "the CRM; the others are listed with the reason why they stay behind. "
         + (f"{numbers.things(len(asked), 'decision').capitalize()} open." if asked else "No decision is open."),
         status=Status("decide", Tone.STOP) if asked else Status("ready to approve", Tone.GOOD),
         figures=(
-            Figure("columns carried", numbers.count(len(carried)), f"of {numbers.count(len(facts.lines))}"),
+            Figure("columns carried", numbers.count(_columns(carried)), f"of {numbers.count(_columns(facts.lines))}"),
             Figure("added to the CRM", numbers.count(len(changes(facts))), "objects, fields and options"),
-            Figure("owners matched", numbers.count(len(matched(facts))), f"of {numbers.count(len(facts.owners))}"),
+            Figure("dentists and staff matched", numbers.count(len(matched(facts))), f"of {len(staff(facts))}"),
             Figure("to build again", numbers.count(len(facts.rebuild)), "automatic steps"),
             Figure("decisions open", numbers.count(len(asked)), "", Tone.STOP if asked else Tone.GOOD),
         ),
@@ -66,48 +71,88 @@ def decisions(facts: MappingFacts) -> tuple[str, ...]:
 def _fields(facts: MappingFacts) -> Section:
     lines = [x for x in facts.lines if x.status in _CARRIED]
     unsure = [x for x in lines if x.confidence < _SURE]
+    whole = _field_table("fields", "Your column, and the field in which you will find it", lines)
+    by_table = {name: [x for x in lines if x.table == name] for name in dict.fromkeys(x.table for x in lines)}
     return Section(
         name="fields",
         heading="Field map",
-        finding=f"{numbers.share_of(len(lines), len(facts.lines), 'column')} are carried over; "
-        + (f"{numbers.are(len(unsure))} worth a second look." if unsure else "each is sure."),
+        finding=f"{numbers.share_of(_columns(lines), _columns(facts.lines), 'column')} are carried over; "
+        + (f"{numbers.are(_columns(unsure))} worth a second look." if unsure else "each is sure."),
         status=Status("check", Tone.CHECK) if unsure else Status("fine", Tone.GOOD),
         note=f"The approval holds for this map and no other: {facts.map_hash}",
-        tables=(
-            Table(
-                name="fields",
-                caption="Your column, and the field in which you will find it",
-                columns=(
-                    Column("Your column", "code"),
-                    Column("Object in the CRM"),
-                    Column("Field in the CRM", "code"),
-                    Column("Called in the offer", "code"),
-                    Column("How"),
-                    Column("Filled", "share"),
-                    Column("Sure", "status"),
-                    Column("Because"),
-                ),
-                rows=tuple(_field_row(x) for x in sorted(lines, key=lambda x: (x.table, x.destination_object))),
-            ),
+        tables=(replace(whole, parts=tuple(_of_table(name, of) for name, of in sorted(by_table.items()))),),
+    )
+
+
+def _columns(lines: Sequence[MapLine]) -> int:
+    """Count columns: one that goes to several places has several lines."""
+    return len({(x.table, x.column) for x in lines})
+
+
+def _field_table(name: str, caption: str, lines: Sequence[MapLine]) -> Table:
+    return Table(
+        name=name,
+        caption=caption,
+        columns=(
+            Column("Your column", "code"),
+            Column("Object in the CRM"),
+            Column("Field in the CRM", "code"),
+            Column("Called in the offer", "code"),
+            Column("How"),
+            Column("Filled", "share"),
+            Column("Sure", "status"),
+            Column("Because"),
         ),
+        rows=tuple(_field_row(x) for x in sorted(lines, key=lambda x: (x.table, x.destination_object))),
     )
 
 
 def _field_row(x: MapLine) -> tuple[object, ...]:
     sure = Status("sure", Tone.GOOD) if x.confidence >= _SURE else Status(f"{x.confidence:.0%} sure", Tone.CHECK)
-    how = x.transform or "as it is"
-    if x.status == "kept_elsewhere":
-        how = f"{how}; kept elsewhere: {x.reason}" if x.reason else f"{how}; kept elsewhere"
     return (
         f"{x.table}.{x.column}",
         x.destination_object or None,
         x.destination_field or None,
         x.offer_name or None,
-        how,
+        _how(x),
         Share(x.filled, x.rows),
         sure,
         x.evidence or None,
     )
+
+
+def _how(x: MapLine) -> str:
+    if x.status == "kept_elsewhere":
+        return x.reason or "kept elsewhere"
+    return x.transform or "as it is"
+
+
+def _of_table(table: str, lines: Sequence[MapLine]) -> Table:
+    """Return one source table's part: in the order of its columns, without what says the same in each line."""
+    rows = max(x.rows for x in lines)
+    unsure = any(x.confidence < _SURE for x in lines)
+    part = Table(
+        name=f"fields-{table}",
+        caption=f"{table}: {numbers.things(_columns(lines), 'column')}, {numbers.things(rows, 'row')}",
+        columns=(
+            Column("Your column", "code"),
+            Column("In the CRM", "code"),
+            Column("Called in the offer", "code"),
+            Column("How"),
+            Column("Filled", "number"),
+            Column("Sure", "status"),
+            Column("Because"),
+        ),
+        rows=tuple(_part_row(x, unsure) for x in lines),
+    )
+    return part.without_empty()
+
+
+def _part_row(x: MapLine, unsure: bool) -> tuple[object, ...]:
+    place = f"{x.destination_object}.{x.destination_field}" if x.destination_field else x.destination_object
+    share = "all" if x.filled == x.rows else numbers.percent(x.filled, x.rows)
+    sure = Status(f"{x.confidence:.0%} sure", Tone.CHECK if x.confidence < _SURE else Tone.GOOD)
+    return (x.column, place or None, x.offer_name or None, _how(x), share, sure if unsure else None, x.evidence or None)
 
 
 def _values(facts: MappingFacts) -> Section:
@@ -124,32 +169,46 @@ def _values(facts: MappingFacts) -> Section:
             else "translate every value found."
         ),
         status=Status("check", Tone.CHECK) if unmapped else Status("fine", Tone.GOOD),
-        tables=(
-            Table(
-                name="values",
-                caption="What each code of the old system becomes",
-                columns=(
-                    Column("Your column", "code"),
-                    Column("Your value", "value"),
-                    Column("Rows", "number"),
-                    Column("Field in the CRM", "code"),
-                    Column("Becomes", "value"),
-                ),
-                rows=tuple(
-                    (
-                        f"{m.table}.{m.column}",
-                        source or "(empty)",
-                        rows_with,
-                        f"{m.step} · {m.field}",
-                        Status(m.unmapped.replace("_", " "), Tone.CHECK)
-                        if _undecided(m, (source, rows_with, target))
-                        else target,
-                    )
-                    for m in facts.value_maps
-                    for source, rows_with, target in m.rows
-                ),
-            ),
+        tables=(replace(_value_table(facts.value_maps), parts=tuple(_of_map(m) for m in facts.value_maps)),),
+    )
+
+
+def _value_table(maps: Sequence[ValueMapFacts]) -> Table:
+    return Table(
+        name="values",
+        caption="What each code of the old system becomes",
+        columns=(
+            Column("Your column", "code"),
+            Column("Your value", "value"),
+            Column("Rows", "number"),
+            Column("Field in the CRM", "code"),
+            Column("Becomes", "value"),
         ),
+        rows=tuple(
+            (f"{m.table}.{m.column}", value, rows, f"{m.step} · {m.field}", becomes)
+            for m in maps
+            for value, rows, becomes in _value_rows(m)
+        ),
+    )
+
+
+def _of_map(m: ValueMapFacts) -> Table:
+    return Table(
+        name=f"values-{m.step}-{m.field}",
+        caption=f"{m.table}.{m.column} → {m.field} of {m.step.replace('_', ' ')}",
+        columns=(Column("Your value", "value"), Column("Rows", "number"), Column("Becomes", "value")),
+        rows=_value_rows(m),
+    )
+
+
+def _value_rows(m: ValueMapFacts) -> tuple[tuple[object, ...], ...]:
+    return tuple(
+        (
+            row[0] or "(empty)",
+            row[1],
+            Status(m.unmapped.replace("_", " "), Tone.CHECK) if _undecided(m, row) else row[2],
+        )
+        for row in m.rows
     )
 
 
@@ -158,26 +217,38 @@ def _undecided(m: ValueMapFacts, row: tuple[str, int, str]) -> bool:
 
 
 def _scope(facts: MappingFacts) -> Section:
-    total = sum(rows for _, _, rows in facts.scope)
+    by_rule: Counter[str] = Counter()
+    for _, rule, rows in facts.scope:
+        by_rule[rule] += rows
+    total = sum(by_rule.values())
     return Section(
         name="scope",
         heading="What is left out by rule",
-        finding=f"{numbers.things(len(facts.scope), 'rule').capitalize()} leave out "
-        f"{numbers.things(total, 'row')}; each is counted with its reason."
+        finding=f"{numbers.things(len(by_rule), 'rule').capitalize()} "
+        f"{'leaves' if len(by_rule) == 1 else 'leave'} out {numbers.things(total, 'row')}; each is counted with its "
+        "reason."
         if facts.scope
         else "No rule leaves anything out.",
         status=Status("check", Tone.CHECK) if total else Status("fine", Tone.GOOD),
+        note="A row is counted in each step that leaves it out: an appointment, and its place on the person's timeline."
+        if facts.scope
+        else "",
         tables=(
             Table(
                 name="scope",
-                caption="Rules of the map that leave rows out",
-                columns=(Column("Step"), Column("Rule"), Column("Rows", "number")),
-                rows=facts.scope,
+                caption="Rules of the map that leave rows out, and where they do",
+                columns=(Column("Rule"), Column("Rows", "number"), Column("Of these")),
+                rows=tuple((first_upper(rule), rows, _where(facts, rule)) for rule, rows in by_rule.most_common()),
             ),
         )
         if facts.scope
         else (),
     )
+
+
+def _where(facts: MappingFacts, rule: str) -> str:
+    of = sorted(((rows, step) for step, r, rows in facts.scope if r == rule), reverse=True)
+    return ", ".join(f"{numbers.count(rows)} {step.replace('_', ' ')}" for rows, step in of)
 
 
 def _consent(facts: MappingFacts) -> Section:
@@ -195,7 +266,7 @@ def _consent(facts: MappingFacts) -> Section:
                 name="consent",
                 caption="Flags that travel with the person",
                 columns=(Column("What"), Column("People", "number")),
-                rows=facts.consent,
+                rows=tuple((first_upper(what), people) for what, people in facts.consent),
             ),
         )
         if facts.consent
@@ -221,7 +292,7 @@ def _not_migrated(facts: MappingFacts) -> Section:
                     name="tables-not-migrated",
                     caption="Tables that stay behind",
                     columns=(Column("Table", "code"), Column("Rows", "number"), Column("Why")),
-                    rows=facts.tables_not_migrated,
+                    rows=tuple((name, n, first_upper(why)) for name, n, why in facts.tables_not_migrated),
                 ),
                 Table(
                     name="columns-not-migrated",
@@ -229,15 +300,13 @@ def _not_migrated(facts: MappingFacts) -> Section:
                     columns=(
                         Column("Column", "code"),
                         Column("Filled", "share"),
-                        Column("Status"),
                         Column("Why"),
                     ),
                     rows=tuple(
                         (
                             f"{x.table}.{x.column}",
                             Share(x.filled, x.rows),
-                            x.status.replace("_", " "),
-                            x.reason or None,
+                            first_upper(x.reason) or None,
                         )
                         for x in sorted(left, key=lambda x: (x.filled == 0, x.table, x.column))
                     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from dentlib.documents import numbers
 from dentlib.documents.view import Column, Section, Status, Table, Tone
 from dentlib.facts import StepFacts
@@ -28,6 +30,15 @@ def totals(steps: tuple[StepFacts, ...]) -> dict[str, int]:
     return {name: sum(getattr(s, name) for s in steps) for name in ("read", *OUTCOMES)}
 
 
+def not_arrived(total: dict[str, int]) -> str:
+    """Say what did not arrive, and why: `35 set aside with a reason, 705 left out by rule, none failed`."""
+    rejected, excluded, failed = (numbers.count(total[n]) if total[n] else "none" for n in _NOT_ARRIVED)
+    return f"{rejected} set aside with a reason, {excluded} left out by rule, {failed} failed"
+
+
+_NOT_ARRIVED = ("rejected", "excluded", "failed")
+
+
 def outcomes_section(steps: tuple[StepFacts, ...], heading: str) -> Section:
     """Return the outcomes of all steps: every row read in exactly one column, and whether they add up."""
     total = totals(steps)
@@ -39,9 +50,8 @@ def outcomes_section(steps: tuple[StepFacts, ...], heading: str) -> Section:
         )
     else:
         finding = (
-            f"{numbers.share_of(arrived, total['read'], 'row')} arrived, "
-            f"{numbers.count(total['rejected'])} were set aside, {numbers.count(total['excluded'])} left out by rule, "
-            f"{numbers.count(total['failed'])} failed. Every row read has exactly one outcome."
+            f"{numbers.share_of(arrived, total['read'], 'row')} arrived; {not_arrived(total)}. "
+            "Every row read has exactly one outcome."
         )
     columns = (
         Column("What"),
@@ -55,6 +65,8 @@ def outcomes_section(steps: tuple[StepFacts, ...], heading: str) -> Section:
         heading=heading,
         finding=finding,
         status=_status(bool(wrong), total),
+        note="A row is counted once in each step that reads it: an appointment becomes a task, and a place on its "
+        "person's timeline. Unchanged: it was in the CRM already and is the same, such as the records of the sample.",
         tables=(
             Table(
                 name="outcomes",
@@ -95,6 +107,14 @@ def harmless(text: str) -> str:
     The producers of reasons must not put values into them; a destination's own message is beyond their control.
     """
     return " ".join(mask(w, longest=60) if _looks_like_value(w) else w for w in text.split(" "))
+
+
+_ADDRESS = re.compile(r"[^\s\"'<>\[\]{}(),;:]+@[^\s\"'<>\[\]{}(),;:]+")
+
+
+def without_addresses(text: str) -> str:
+    """Mask every e-mail address in a value that is said to identify nobody: a second lock, should the map be wrong."""
+    return _ADDRESS.sub(lambda found: mask(found.group(), longest=60), text)
 
 
 def _looks_like_value(w: str) -> bool:

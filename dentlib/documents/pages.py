@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 
 from dentlib import assets
-from dentlib.documents import audit, cutover, mapping, rollback, run, sample, setup
+from dentlib.documents import audit, cutover, mapping, numbers, rollback, run, sample, setup
+from dentlib.documents.outcomes import without_addresses
 from dentlib.documents.view import NOTEBOOK_ROWS, Section, Share, Status, Table, Tone
 from dentlib.errors import UsageError
 from dentlib.facts import (
@@ -74,7 +75,10 @@ _BUILDERS: dict[type, _Builder] = {
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page that was written: what the index says of it. `revealed`: it shows patients' values as they are."""
+    """A page that was written: what the index says of it.
+
+    `revealed`: it shows patients' values as they are. `made`: when, as written on it (with the name of its time zone).
+    """
 
     kind: str
     title: str
@@ -85,6 +89,7 @@ class Page:
     generated_at: datetime
     decisions: int = 0
     revealed: bool = False
+    made: str = ""
 
     def _repr_html_(self) -> str:
         from dentlib.documents.render import page_card
@@ -193,6 +198,7 @@ def write_page(
         generated_at=generated_at,
         decisions=len(asked) if kind in kinds_with_decisions(facts) else 0,
         revealed=reveal,
+        made=numbers.moment(generated_at),
     )
     out_dir.mkdir(parents=True, exist_ok=True)
     for table in (t for s in sections for t in s.tables if t.csv_file):
@@ -300,7 +306,7 @@ def as_data(facts: Any, *, reveal: bool = False) -> Any:
 
 def _masked(d: DiffRow) -> DiffRow:
     cls = d.identifier_class
-    source, intended, stored = (mask(v, cls) if cls else v for v in (d.source, d.intended, d.stored))
+    source, intended, stored = (mask(v, cls) if cls else without_addresses(v) for v in (d.source, d.intended, d.stored))
     return replace(d, source_key="", record_id="", source=source, intended=intended, stored=stored)
 
 

@@ -36,6 +36,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters["breakable"] = _breakable
+    env.filters["at_break"] = lambda address: Markup("<wbr>@").join(str(address).split("@"))
     env.filters["unbroken"] = lambda share: str(share).replace(" %", "\u00a0%")
     env.filters.update(count=numbers.count, percent=numbers.percent, moment=numbers.moment, things=numbers.things)
     env.globals.update(csp=CONTENT_SECURITY_POLICY, css=Markup(stylesheet()))  # our own file, no data in it
@@ -82,6 +83,16 @@ def render_page(
     )
 
 
+def _stand(pages: Sequence[Page]) -> str:
+    """Say where the engagement stands: the last page made, and which pages wait for an answer."""
+    if not pages:
+        return ""
+    last = max(pages, key=lambda p: p.generated_at)
+    asking = [p.title for p in pages if p.decisions and not p.revealed]
+    waits = f"Answers are needed on: {numbers.listing(asking)}." if asking else "No page waits for an answer."
+    return f"Last made: {last.title} ({last.status}). {waits}"
+
+
 def render_index(
     client: str,
     engagement: str,
@@ -90,10 +101,11 @@ def render_index(
     generated_at: datetime | None,
 ) -> str:
     """Return the index: every kind of page in reading order, with the page where there is one."""
-    at = generated_at or max((p.generated_at for p in pages), default=None)
+    newest = max(pages, key=lambda p: p.generated_at, default=None)
+    at = numbers.moment(generated_at) if generated_at else newest.made if newest else ""
     steps = [(k, [p for p in pages if p.kind == k.kind]) for k in kinds]
     return (
         _environment()
         .get_template("index.html.j2")
-        .render(client=client, engagement=engagement, steps=steps, at=at, pages=pages)
+        .render(client=client, engagement=engagement, steps=steps, at=at, stand=_stand(pages))
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from dentlib.documents import numbers
-from dentlib.documents.outcomes import harmless, outcomes_section, totals, word
+from dentlib.documents.outcomes import harmless, not_arrived, outcomes_section, totals, word
 from dentlib.documents.view import Column, Figure, Section, Share, Status, Table, Tone
-from dentlib.facts import CheckFacts, RunFacts
+from dentlib.facts import CheckFacts, ReasonCount, RunFacts
 
 _POINTS = {
     "extract": "when the export was read",
@@ -18,29 +21,49 @@ _POINTS = {
 def sections(facts: RunFacts) -> tuple[Section, ...]:
     """Return the run's sections in reading order. Pure."""
     heading = "What changed" if facts.kind == "delta" else "What became of every row"
-    return (outcomes_section(facts.steps, heading), _checks(facts), _reasons(facts), _tables(facts), _pace(facts))
+    outcomes = outcomes_section(facts.steps, heading)
+    if facts.gone:
+        outcomes = replace(outcomes, tables=(*outcomes.tables, _gone(facts)))
+    return (outcomes, _checks(facts), _reasons(facts), _tables(facts), _pace(facts))
 
 
 def summary(facts: RunFacts) -> Section:
     """Return the run's verdict in one sentence, with its key figures."""
     total = totals(facts.steps)
-    arrived = total["created"] + total["updated"] + total["unchanged"] + total["merged"]
     passed = sum(c.success is True for c in facts.checks)
     status = verdict(facts)
     opening = "Everything agrees" if status.tone is Tone.GOOD else "Something has to be looked at"
+    later = facts.kind == "delta"
+    told = _changed(facts, total) if later else _arrived(facts, total)
     return Section(
         name="summary",
         heading="In short",
-        finding=f"{opening}: {numbers.share_of(arrived, total['read'], 'row')} arrived for {facts.client}, and "
-        f"{numbers.share_of(passed, len(facts.checks), 'check')} passed.",
+        finding=f"{opening}: {told}. {numbers.share_of(passed, len(facts.checks), 'check').capitalize()} passed.",
         status=status,
         figures=(
             Figure("rows read", numbers.count(total["read"])),
             Figure("records created", numbers.count(total["created"])),
+            *((Figure("updated", numbers.count(total["updated"])),) if later else ()),
+            Figure("left out by rule", numbers.count(total["excluded"])),
             Figure("set aside", numbers.count(total["rejected"]), "with a reason"),
             Figure("failed", numbers.count(total["failed"]), tone=Tone.STOP if total["failed"] else Tone.GOOD),
             Figure("checks passed", numbers.count(passed), f"of {numbers.count(len(facts.checks))}"),
         ),
+    )
+
+
+def _arrived(facts: RunFacts, total: dict[str, int]) -> str:
+    arrived = total["created"] + total["updated"] + total["unchanged"] + total["merged"]
+    rows = numbers.share_of(arrived, total["read"], "row")
+    return f"{rows} of {facts.client} arrived, {not_arrived(total)}"
+
+
+def _changed(facts: RunFacts, total: dict[str, int]) -> str:
+    gone = sum(n for _, n in facts.gone)
+    return (
+        f"{numbers.things(total['created'], 'record')} of {facts.client} created, {numbers.count(total['updated'])} "
+        f"updated, {numbers.count(total['unchanged'])} unchanged, {numbers.count(total['failed'])} failed"
+        + (f"; {numbers.things(gone, 'record')} kept whose row is gone from the export" if gone else "")
     )
 
 
@@ -63,7 +86,7 @@ def verdict(facts: RunFacts) -> Status:
 def decisions(facts: RunFacts) -> tuple[str, ...]:
     """Return what a person has to decide after the run."""
     asked = [
-        f"{c.rule}: {c.description} — {_verdict_word(c).word} ({numbers.share(c.numerator, c.denominator)})."
+        f"{c.description or c.rule}: {_verdict_word(c).word}, {numbers.share(c.numerator, c.denominator)} not in order."
         for c in facts.checks
         if c.success is not True
     ]
@@ -71,6 +94,12 @@ def decisions(facts: RunFacts) -> tuple[str, ...]:
     if failed:
         asked.append(f"{numbers.things(failed, 'row')} failed: see the reasons, mend, and try these rows again.")
     asked += [f"The outcomes of {s.label or s.step} do not add up." for s in facts.steps if not s.adds_up]
+    gone = sum(n for _, n in facts.gone)
+    if gone:
+        asked.append(
+            f"{numbers.things(gone, 'record')} were kept whose row is gone from the export: say which of them the "
+            "practice has deleted."
+        )
     return tuple(asked)
 
 
@@ -80,61 +109,97 @@ def _verdict_word(c: CheckFacts) -> Status:
     return Status("passed", Tone.GOOD) if c.success else Status("failed", Tone.STOP)
 
 
+def _gone(facts: RunFacts) -> Table:
+    label = {s.step: s.label or s.step for s in facts.steps}
+    return Table(
+        name="gone",
+        caption="Records that were kept though their row is gone from the export; nothing is deleted by itself",
+        columns=(Column("What"), Column("Records", "number")),
+        rows=tuple((label.get(step, step), n) for step, n in facts.gone),
+    )
+
+
 def _checks(facts: RunFacts) -> Section:
     passed = sum(c.success is True for c in facts.checks)
-    order = {None: 0, False: 1, True: 2}
-    points = list(_POINTS)
-    ordered = sorted(
-        facts.checks,
-        key=lambda c: (order[c.success], -points.index(c.point) if c.point in points else 1, c.rule),
-    )
-    status = verdict(facts)
+    whole = _check_table("checks", "Each check, what it counted, and why it is made", _check_rows(facts.checks))
+    part = _check_table("checks-grouped", whole.caption, _grouped(facts))
     return Section(
         name="checks",
         heading="Reconciliation",
         finding=f"{numbers.share_of(passed, len(facts.checks), 'check')} passed."
         if facts.checks
         else "No check was run, so nothing is proven.",
-        status=status,
-        tables=(
-            Table(
-                name="checks",
-                caption="Each check, what it counted, and why it is made",
-                columns=(
-                    Column("Status", "status"),
-                    Column("What is checked"),
-                    Column("When"),
-                    Column("In order", "share"),
-                    Column("Why"),
-                    Column("Detail"),
-                ),
-                rows=tuple(
-                    (
-                        _verdict_word(c),
-                        c.description or c.rule,
-                        _POINTS.get(c.point, c.point),
-                        Share(c.numerator, c.denominator),
-                        c.why or None,
-                        harmless(c.detail) or None,
-                    )
-                    for c in ordered
-                ),
-            ),
+        status=verdict(facts),
+        tables=(replace(whole, parts=(part.without_empty(),)),) if facts.checks else (),
+    )
+
+
+def _check_table(name: str, caption: str, rows: tuple[tuple[object, ...], ...]) -> Table:
+    columns = (
+        Column("Status", "status"),
+        Column("What is checked"),
+        Column("When"),
+        Column("Not in order", "share"),
+        Column("Why"),
+        Column("Detail"),
+    )
+    return Table(name=name, caption=caption, columns=columns, rows=rows)
+
+
+def _check_rows(checks: Sequence[CheckFacts]) -> tuple[tuple[object, ...], ...]:
+    order = {None: 0, False: 1, True: 2}
+    points = list(_POINTS)
+    ordered = sorted(
+        checks, key=lambda c: (order[c.success], -points.index(c.point) if c.point in points else 1, c.rule)
+    )
+    return tuple(
+        (
+            _verdict_word(c),
+            c.description or c.rule,
+            _POINTS.get(c.point, c.point),
+            Share(c.numerator, c.denominator),
+            c.why or None,
+            harmless(c.detail) or None,
         )
-        if facts.checks
-        else (),
+        for c in ordered
+    )
+
+
+def _grouped(facts: RunFacts) -> tuple[tuple[object, ...], ...]:
+    """Return the checks as rows, a check that several steps passed in one of them; any other verdict stands alone."""
+    steps = {s.step for s in facts.steps}
+    same: dict[tuple[str, str, str], list[CheckFacts]] = {}
+    alone: list[CheckFacts] = []
+    for c in facts.checks:
+        step, _, asked = c.description.partition(": ")
+        if c.success is True and step in steps and asked and not c.detail:
+            same.setdefault((c.point, asked, c.why), []).append(c)
+        else:
+            alone.append(c)
+    together = [_together(point, asked, why, checks) for (point, asked, why), checks in same.items()]
+    return _check_rows([*alone, *together])
+
+
+def _together(point: str, asked: str, why: str, checks: Sequence[CheckFacts]) -> CheckFacts:
+    return CheckFacts(
+        point=point,
+        rule=asked,
+        description=f"{asked[:1].upper()}{asked[1:]}, in each of {numbers.things(len(checks), 'step')}",
+        success=True,
+        numerator=sum(c.numerator for c in checks),
+        denominator=sum(c.denominator for c in checks),
+        why=why,
     )
 
 
 def _reasons(facts: RunFacts) -> Section:
-    ordered = sorted(facts.reasons, key=lambda r: (r.outcome != "failed", r.outcome, -r.count, r.step))
-    label = {s.step: s.label or s.step for s in facts.steps}
     total = sum(r.count for r in facts.reasons)
+    rows = _reason_rows(facts)
     return Section(
         name="reasons",
         heading="Why rows were not created",
         finding=f"{numbers.things(total, 'row').capitalize()} were set aside, left out, joined or failed, for "
-        f"{numbers.things(len(facts.reasons), 'reason')}."
+        f"{numbers.things(len(rows), 'reason')}."
         if facts.reasons
         else "No row was set aside, left out, joined or failed.",
         status=Status("check", Tone.CHECK) if facts.reasons else Status("none", Tone.GOOD),
@@ -142,13 +207,37 @@ def _reasons(facts: RunFacts) -> Section:
             Table(
                 name="reasons",
                 caption="Every reason, with the rows it holds for",
-                columns=(Column("What"), Column("Outcome"), Column("Rows", "number"), Column("Reason")),
-                rows=tuple((label.get(r.step, r.step), word(r.outcome), r.count, harmless(r.reason)) for r in ordered),
+                columns=(Column("Reason"), Column("Outcome"), Column("Rows", "number"), Column("Of these")),
+                rows=rows,
             ),
         )
         if facts.reasons
         else (),
     )
+
+
+def _reason_rows(facts: RunFacts) -> tuple[tuple[object, ...], ...]:
+    """Return a row for each reason and outcome, what failed first; its steps stand beside it with their rows."""
+    label = {s.step: s.label or s.step for s in facts.steps}
+    by_reason: dict[tuple[str, str], list[ReasonCount]] = {}
+    for r in facts.reasons:
+        by_reason.setdefault((r.outcome, harmless(r.reason)), []).append(r)
+    ordered = sorted(by_reason.items(), key=lambda x: (_GRAVEST.index(x[0][0]), -sum(r.count for r in x[1]), x[0][1]))
+    return tuple(
+        (
+            f"{reason[:1].upper()}{reason[1:]}",
+            word(outcome),
+            sum(r.count for r in of),
+            ", ".join(
+                f"{label.get(r.step, r.step)} {numbers.count(r.count)}"
+                for r in sorted(of, key=lambda r: (-r.count, r.step))
+            ),
+        )
+        for (outcome, reason), of in ordered
+    )
+
+
+_GRAVEST = ("failed", "rejected", "excluded", "merged", "unchanged", "updated", "created")
 
 
 def _tables(facts: RunFacts) -> Section:

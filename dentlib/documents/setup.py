@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
 from dentlib.documents import numbers
+from dentlib.documents.audit import first_upper
 from dentlib.documents.view import Column, Section, Status, Table, Tone
 from dentlib.facts import MappingFacts, OwnerRow
 from dentlib.model import Decision, SchemaItem
@@ -44,26 +50,48 @@ def _schema(facts: MappingFacts) -> Section:
         + (f", {numbers.things(conflicts, 'conflict')} must be settled." if conflicts else "; nothing is in the way."),
         status=Status("decide", Tone.STOP) if conflicts else Status("ready", Tone.GOOD),
         note="Nothing that exists is renamed or removed. A rollback takes the additions away again.",
-        tables=(
-            Table(
-                name="schema",
-                caption="In the order in which they are made; tick what you have checked in the settings of the CRM",
-                columns=(
-                    Column("Done", "tick"),
-                    Column("Status", "status"),
-                    Column("Object", "code"),
-                    Column("Field", "code"),
-                    Column("Label"),
-                    Column("Type", "code"),
-                    Column("Options"),
-                    Column("Called in the offer", "code"),
-                    Column("Remark"),
-                ),
-                rows=tuple(_schema_row(i) for i in facts.schema),
-            ),
-        ),
+        tables=(replace(_schema_table(facts.schema), parts=_by_object(facts.schema)),),
         sign="The additions to the workspace are agreed.",
     )
+
+
+def _schema_table(items: Sequence[SchemaItem]) -> Table:
+    return Table(
+        name="schema",
+        caption="In the order in which they are made; tick what you have checked in the settings of the CRM",
+        columns=(
+            Column("Done", "tick"),
+            Column("Status", "status"),
+            Column("Object", "code"),
+            Column("Field", "code"),
+            Column("Label"),
+            Column("Type", "code"),
+            Column("Options"),
+            Column("Called in the offer", "code"),
+            Column("Remark"),
+        ),
+        rows=tuple(_schema_row(i) for i in items),
+    )
+
+
+def _by_object(items: Sequence[SchemaItem]) -> tuple[Table, ...]:
+    """Return one table for each object, headed by its name; the object itself is its first line."""
+    names = dict.fromkeys(i.object for i in items)
+    return tuple(_object_table(name, [i for i in items if i.object == name]) for name in names)
+
+
+def _object_table(name: str, items: Sequence[SchemaItem]) -> Table:
+    whole = _schema_table(sorted(items, key=lambda i: bool(i.field)))
+    new = any(i.decision is Decision.CREATE and not i.field for i in items)
+    fields = sum(bool(i.field) for i in items)
+    part = replace(
+        whole,
+        name=f"schema-{name}",
+        caption=f"{name}, {'a new object' if new else 'an object of the CRM'}: {numbers.things(fields, 'field')}",
+        columns=tuple(c for c in whole.columns if c.title != "Object"),
+        rows=tuple((*row[:2], row[3] or "(the object)", *row[4:]) for row in whole.rows),
+    )
+    return part.without_empty(keep=3)
 
 
 def _schema_row(i: SchemaItem) -> tuple[object, ...]:
@@ -95,20 +123,20 @@ def matched(facts: MappingFacts) -> list[OwnerRow]:
     return [o for o in facts.owners if o.how == "matched"]
 
 
+def staff(facts: MappingFacts) -> list[OwnerRow]:
+    """Return the owners that are people of the practice; the rest are records that name nobody known."""
+    return [o for o in facts.owners if o.name]
+
+
 def _owners(facts: MappingFacts) -> Section:
     other = [o for o in facts.owners if o.how != "matched"]
     nobody = any(o.how == "unassigned" for o in facts.owners)
     return Section(
         name="owners",
         heading="Dentists and staff",
-        finding=f"{numbers.share_of(len(matched(facts)), len(facts.owners), 'owner')} of the old system are matched "
-        "with a member of the CRM by their e-mail. "
-        + (
-            f"The records of the other {numbers.count(len(other))} "
-            f"({numbers.count(sum(o.records for o in other))}) go where the table says."
-            if other
-            else "Nobody's records go elsewhere."
-        ),
+        finding=f"{numbers.share_of(len(matched(facts)), len(staff(facts)), 'dentist or member of staff', _STAFF)} "
+        f"{'is' if len(matched(facts)) == 1 else 'are'} a member of the CRM with the same e-mail. "
+        + (_others(other) if other else "Nobody's records go elsewhere."),
         status=Status("decide", Tone.STOP)
         if nobody
         else Status("check", Tone.CHECK)
@@ -123,60 +151,100 @@ def _owners(facts: MappingFacts) -> Section:
                     Column("Status", "status"),
                     Column("In the old system"),
                     Column("Role"),
-                    Column("Their e-mail", "code"),
-                    Column("Member of the CRM"),
-                    Column("Member's e-mail", "code"),
+                    Column("Their e-mail", "email"),
                     Column("Records", "number"),
+                    Column("Go to"),
+                    Column("Member's e-mail", "email"),
                     Column("Why"),
                 ),
                 rows=tuple(_owner_row(o) for o in sorted(facts.owners, key=lambda o: (o.how == "matched", -o.records))),
-            ),
+            ).without_empty(keep=2),
         ),
         sign="The owners above are right.",
     )
 
 
+_STAFF = "dentists and members of staff"
+
+
+def _others(other: Sequence[OwnerRow]) -> str:
+    """Say how many records of others go to whom."""
+    by_member: Counter[str] = Counter()
+    for o in other:
+        by_member[o.member_name or "nobody"] += o.records
+    told = [f"{numbers.things(n, 'record')} to {name}" for name, n in by_member.most_common() if n]
+    return f"Of all others go {numbers.listing(told)}." if told else "The others have no records."
+
+
 def _owner_row(o: OwnerRow) -> tuple[object, ...]:
+    unknown = f"number {o.source_key}" if o.source_key else "nobody named"
     return (
         _OWNERS.get(o.how, Status(o.how, Tone.CHECK)),
-        o.name,
+        o.name or unknown,
         o.role or None,
         o.email or None,
-        o.member_name or None,
-        o.member_email or None,
         o.records,
-        o.reason or None,
+        o.member_name or None,
+        (o.member_email or None) if o.member_email.lower() != o.email.lower() else "the same",
+        first_upper(o.reason) or None,
     )
+
+
+_REBUILT = ("kind", "name", "applies_to", "trigger", "condition", "action", "means")
 
 
 def _rebuild(facts: MappingFacts) -> Section:
+    named = [d for d in facts.rebuild if d.get("name")]
+    remarks = tuple(str(d["means"]) for d in facts.rebuild if not d.get("name") and d.get("means"))
+    by_kind = Counter(str(d.get("kind") or "other") for d in named)
+    told = numbers.listing([numbers.things(n, kind.lower()) for kind, n in by_kind.items()], most=20)
     return Section(
         name="rebuild",
         heading="To build again",
-        finding=f"{numbers.things(len(facts.rebuild), 'automatic step').capitalize()} of the old system "
-        "can't be moved and must be built again in the CRM."
-        if facts.rebuild
+        finding=f"{told.capitalize()} of the old system can't be moved and must be built again in the CRM."
+        if named
         else "The export describes no automatic steps.",
-        status=Status("to do", Tone.CHECK) if facts.rebuild else Status("nothing", Tone.PLAIN),
+        status=Status("to do", Tone.CHECK) if named else Status("nothing", Tone.PLAIN),
+        items=remarks,
         tables=(
-            Table(
-                name="rebuild",
-                caption="What the old system did by itself, and what does it in the CRM",
-                columns=(
-                    Column("Done", "tick"),
-                    Column("Kind"),
-                    Column("Name"),
-                    Column("When"),
-                    Column("If"),
-                    Column("Then"),
-                    Column("Built again with"),
-                ),
-                rows=tuple(
-                    ("", *(d.get(k) or None for k in ("kind", "name", "trigger", "condition", "action", "means")))
-                    for d in facts.rebuild
-                ),
+            replace(
+                _rebuild_table("rebuild", "What the old system did by itself, and what does it in the CRM", named),
+                parts=tuple(_of_kind(kind, named) for kind in by_kind),
             ),
         )
-        if facts.rebuild
+        if named
         else (),
     )
+
+
+def _rebuild_table(name: str, caption: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    return Table(
+        name=name,
+        caption=caption,
+        columns=(
+            Column("Done", "tick"),
+            Column("Kind"),
+            Column("Name"),
+            Column("Of"),
+            Column("When"),
+            Column("If"),
+            Column("Then"),
+            Column("Built again with"),
+            Column("Remark"),
+        ),
+        rows=tuple(("", *(d.get(k) or None for k in _REBUILT), _off(d)) for d in rows),
+    )
+
+
+def _off(d: Mapping[str, Any]) -> str | None:
+    return "switched off in the old system" if d.get("enabled") in ("N", "n", "0", "false", False) else None
+
+
+def _of_kind(kind: str, named: Sequence[Mapping[str, Any]]) -> Table:
+    """Return one kind's part; what it is built again with stands above it where it is the same for all of them."""
+    rows = [d for d in named if str(d.get("kind") or "other") == kind]
+    means = {str(d.get("means") or "") for d in rows}
+    same = means.pop() if len(means) == 1 else ""
+    shown = [{**d, "kind": None, "means": None if same else d.get("means")} for d in rows]
+    caption = f"{kind}: {numbers.count(len(rows))}" + (f". Built again with: {same}" if same else "")
+    return _rebuild_table(f"rebuild-{kind.lower()}", caption, shown).without_empty()

@@ -70,7 +70,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `kind`: text, number, share, status, code, value, hash, tick (a box) or line (to write on)."""
+    """A column. `kind`: text, number, share, status, code, email, value, hash, tick (a box) or line (to write on)."""
 
     title: str
     kind: str = "text"
@@ -83,7 +83,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. `name` is also the end of its CSV's name; `rows` hold str, int, Share, Status or None (shown as —)."""
+    """A table. `name` is also the end of its CSV's name; `rows` hold str, int, Share, Status or None (shown as —).
+
+    `parts`: the same rows as a page shows them, in several tables with headings of their own (by object, by step). The
+    CSV and a notebook show the whole.
+    """
 
     name: str
     caption: str
@@ -92,6 +96,24 @@ class Table:
     total: tuple[Any, ...] = ()
     shown_rows: int = PAGE_ROWS
     csv_file: str = ""
+    parts: tuple[Table, ...] = ()
+
+    def without_empty(self, keep: int = 1) -> Table:
+        """Return the same table without the columns that say nothing in any row; the first `keep` stay."""
+        said = [
+            i < keep or c.kind in ("tick", "line") or any(row[i] not in (None, "") for row in self.rows)
+            for i, c in enumerate(self.columns)
+        ]
+
+        def pick(cells: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(cell for cell, wanted in zip(cells, said, strict=True) if wanted)
+
+        return replace(
+            self,
+            columns=pick(self.columns),
+            rows=tuple(pick(row) for row in self.rows),
+            total=pick(self.total) if self.total else (),
+        )
 
     @property
     def shown(self) -> tuple[tuple[Any, ...], ...]:
@@ -141,21 +163,15 @@ class Section:
     sign: str = ""
 
     def limited(self, rows: int) -> Section:
-        """Return the same section with at most `rows` rows shown per table."""
-        return replace(self, tables=tuple(replace(t, shown_rows=rows) for t in self.tables))
+        """Return the same section with at most `rows` rows shown per table, and each table whole, not in parts."""
+        return replace(self, tables=tuple(replace(t, shown_rows=rows, parts=()) for t in self.tables))
 
     def beside(self, kind: str, suffix: str = "") -> Section:
         """Return the same section with its tables' CSV files named after the page they lie beside.
 
         Only tables longer than a notebook shows get a file.
         """
-        return replace(
-            self,
-            tables=tuple(
-                replace(t, csv_file=f"{kind}-{t.name}{suffix}.csv") if len(t.rows) > NOTEBOOK_ROWS else t
-                for t in self.tables
-            ),
-        )
+        return replace(self, tables=tuple(_beside(t, f"{kind}-{t.name}{suffix}.csv") for t in self.tables))
 
     @property
     def caption(self) -> str:
@@ -169,6 +185,12 @@ class Section:
 
     def __repr__(self) -> str:
         return f"{self.heading}: {self.finding}"
+
+
+def _beside(table: Table, csv_file: str) -> Table:
+    if len(table.rows) <= NOTEBOOK_ROWS:
+        return table
+    return replace(table, csv_file=csv_file, parts=tuple(replace(p, csv_file=csv_file) for p in table.parts))
 
 
 _SEVERITY = {
