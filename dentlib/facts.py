@@ -6,7 +6,8 @@ Every value that came from an export is either a count, a name of a table, colum
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -196,13 +197,13 @@ class DiffRow:
     """One field of one sample record: source → intended → stored. Its repr shows no value: a notebook stores reprs."""
 
     step: str
-    source_key: str = field(repr=False)
+    source_key: str = dataclasses.field(repr=False)
     record_id: str
     field: str
     source_columns: str
-    source: str = field(repr=False)
-    intended: str = field(repr=False)
-    stored: str = field(repr=False)
+    source: str = dataclasses.field(repr=False)
+    intended: str = dataclasses.field(repr=False)
+    stored: str = dataclasses.field(repr=False)
     same: bool
     reason: str = ""
     identifier_class: str = ""

@@ -431,4 +431,5 @@ PREPARED_OUTCOMES = "prepared.outcomes"
 (rejected | excluded | merged), code, reason. One row per (step, source row)."""
 
 PREPARED_PROBLEMS = "prepared.problems"
-"""Values that were not carried as they are: step, source_key, field, code, reason, source_file, source_row, count."""
+"""Values that were not carried as they are: step, source_key, field, code, reason, source_file, source_row, count,
+detail (which other record has to do with it; never a value)."""

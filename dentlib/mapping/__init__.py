@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dentlib.mapping.access import access_rows
 from dentlib.mapping.check import check
 from dentlib.mapping.check_rows import check_rows
 from dentlib.mapping.explain import ExplainRow, explain
@@ -9,6 +10,7 @@ from dentlib.mapping.facts import mapping_facts
 from dentlib.mapping.map import Formats, Map, TableMap, load_map
 from dentlib.mapping.prepare import PrepareContext, PreparedFacts, prepare
 from dentlib.mapping.propose import ColumnProposal, Proposals, propose, write_proposals
+from dentlib.mapping.remarks import SetAside, ValueRemark, remark_counts, rows_set_aside, value_remarks
 from dentlib.mapping.sample import choose_sample
 from dentlib.mapping.schema import wanted_schema
 
@@ -20,7 +22,10 @@ __all__ = [
     "PrepareContext",
     "PreparedFacts",
     "Proposals",
+    "SetAside",
     "TableMap",
+    "ValueRemark",
+    "access_rows",
     "check",
     "check_rows",
     "choose_sample",
@@ -29,6 +34,9 @@ __all__ = [
     "mapping_facts",
     "prepare",
     "propose",
+    "remark_counts",
+    "rows_set_aside",
+    "value_remarks",
     "wanted_schema",
     "write_proposals",
 ]

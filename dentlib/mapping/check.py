@@ -23,10 +23,53 @@ from dentlib.workdb import literal, quoted
 from dentlib.yamltext import line_of
 
 RESERVED = frozenset(
-    "event events plan plans job jobs user users role roles type types field fields link links object objects index "
-    "relation relations currency currencies fullNames address addresses aggregate search searches workspace workspaces "
-    "appToken appTokens approvedAccessDomain approvedAccessDomains featureFlag featureFlags keyValuePair keyValuePairs "
-    "twoFactorMethod twoFactorMethods userWorkspace userWorkspaces userWorkspaceRole userWorkspaceRoles".split()
+    [
+        "event",
+        "events",
+        "plan",
+        "plans",
+        "job",
+        "jobs",
+        "user",
+        "users",
+        "role",
+        "roles",
+        "type",
+        "types",
+        "field",
+        "fields",
+        "link",
+        "links",
+        "object",
+        "objects",
+        "index",
+        "relation",
+        "relations",
+        "currency",
+        "currencies",
+        "fullNames",
+        "address",
+        "addresses",
+        "aggregate",
+        "search",
+        "searches",
+        "workspace",
+        "workspaces",
+        "appToken",
+        "appTokens",
+        "approvedAccessDomain",
+        "approvedAccessDomains",
+        "featureFlag",
+        "featureFlags",
+        "keyValuePair",
+        "keyValuePairs",
+        "twoFactorMethod",
+        "twoFactorMethods",
+        "userWorkspace",
+        "userWorkspaces",
+        "userWorkspaceRole",
+        "userWorkspaceRoles",
+    ]
 )
 """Names that Twenty refuses for objects and fields (FACTS 8)."""
 
@@ -243,7 +286,8 @@ def _values(map: Map, con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:
             for table, column in map.columns[step.from_].get(rule.source[0], ()):
                 text = f"lower(trim({quoted(column)}, {BLANKS}))"
                 row = con.execute(
-                    f"SELECT count(*), count(DISTINCT {text}) FROM raw.{quoted(table)} WHERE {text} <> '' AND {text} NOT IN ({known})"
+                    f"SELECT count(*), count(DISTINCT {text}) FROM raw.{quoted(table)} "
+                    f"WHERE {text} <> '' AND {text} NOT IN ({known})"
                 ).fetchone()
                 if row and row[0]:
                     message = f"{row[1]:,} values in {row[0]:,} rows are not in the value map"

@@ -46,7 +46,8 @@ def explain(con: duckdb.DuckDBPyConnection, map: Map, step_name: str, source_key
     records = {
         r[0]: (r[1], orjson.loads(r[2]))
         for r in con.execute(
-            f"SELECT source_key, record_id, payload FROM prepared.{quoted(step_name)} WHERE list_contains(?, source_key)",
+            f"SELECT source_key, record_id, payload FROM prepared.{quoted(step_name)} "
+            "WHERE list_contains(?, source_key)",
             [wanted],
         ).fetchall()
     }
@@ -89,7 +90,7 @@ def explain(con: duckdb.DuckDBPyConnection, map: Map, step_name: str, source_key
                     _shown(value),
                     _identifier(map, step.from_, origin.fields),
                     reason,
-                )  # fmt: skip
+                )
             )
     return rows
 
@@ -98,6 +99,7 @@ def kept_as_text(map: Map, step: Step) -> set[str]:
     """Return the fields that take the texts of values which could not be carried as they were."""
     rules = [*map.fields_of(step).values(), *([step.created] if step.created else [])]
     decisions = [d for r in rules for d in (r.missing, r.invalid, r.unmapped) if d is not None]
+    decisions += [lookup.orphan for lookup in step.lookups.values()]
     return {d.keep_as_text for d in decisions if d.keep_as_text}
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import duckdb
 
 from dentlib.facts import MapLine, MappingFacts, OwnerRow, ValueMapFacts
+from dentlib.mapping.access import access_rows
 from dentlib.mapping.functions import BLANKS
 from dentlib.mapping.map import Map
 from dentlib.mapping.owners import OWNERS
 from dentlib.mapping.references import spellings, text_tests
 from dentlib.mapping.schema import SOURCE_ID
 from dentlib.mapping.staging import raw_columns
-from dentlib.mapping.uses import Use, uses_of
+from dentlib.mapping.uses import Use, active_uses
 from dentlib.model import PREPARED_OUTCOMES, Problem, SchemaItem
 from dentlib.privacy import SMALL_CELL
 from dentlib.vocabulary.match import TableShape, assign
@@ -31,8 +32,12 @@ def mapping_facts(
     client: str,
     problems: Sequence[Problem],
     schema: Sequence[SchemaItem],
+    roles_that_read: Callable[[str], Sequence[str]] | None = None,
 ) -> MappingFacts:
-    """Return the mapping document's facts. Reads only; owners and scope are those of the last preparation, else empty."""
+    """Return the mapping document's facts. Reads only; owners and scope are those of the last preparation, else empty.
+
+    `roles_that_read(object)` tells which of the destination's roles see an object; without it `access` stays empty.
+    """
     columns = raw_columns(con)
     counts = {t: _fill(con, t, names) for t, names in columns.items()}
     return MappingFacts(
@@ -48,6 +53,7 @@ def mapping_facts(
         consent=tuple(_consent(con, map)),
         problems=tuple(problems),
         map_hash=map.hash(),
+        access=access_rows(map, roles_that_read) if roles_that_read is not None else (),
     )
 
 
@@ -60,11 +66,7 @@ def _fill(con: duckdb.DuckDBPyConnection, table: str, names: Sequence[str]) -> d
 
 def _lines(map: Map, columns: dict[str, tuple[str, ...]], counts: dict[str, dict[str, int]]) -> list[MapLine]:
     recognised = assign([TableShape(t, c) for t, c in columns.items()], map.vocabulary)
-    uses = uses_of(map.pair, [s.model_copy(update={"fields": map.fields_of(s)}) for s in map.active_steps])
-    for (object_name, field), found in list(uses.items()):
-        words = map.vocabulary.field(object_name, field)
-        for part in words.made_of if words and field not in map.columns.get(object_name, {}) else ():
-            uses[object_name, part] = (*uses.get((object_name, part), ()), *found)
+    uses = active_uses(map)
     offers = {(o, n): f.offer_name for o, fields in map.pair.schema_.fields.items() for n, f in fields.items()}
     lines = []
     for table, names in columns.items():
@@ -76,11 +78,8 @@ def _lines(map: Map, columns: dict[str, tuple[str, ...]], counts: dict[str, dict
             by_hand = field != match.field
             confidence = 1.0 if by_hand and field else match.confidence if field else 0.0
             evidence = "chosen in the map" if by_hand else match.evidence
-            status, use, reason = _status(map, object_name, field, uses.get((object_name, field), ()))
-            head = use.path.split(".")[0].removesuffix("Id") if use else ""
-            offer = offers.get((use.destination_object, head), "") if use else ""
-            if use and use.path == SOURCE_ID:
-                offer = "Source_System_ID__c"
+            status, places, reason = _status(map, object_name, field, uses.get((object_name, field), ()))
+            first = places[0] if places else None
             lines.append(
                 MapLine(
                     table,
@@ -88,44 +87,66 @@ def _lines(map: Map, columns: dict[str, tuple[str, ...]], counts: dict[str, dict
                     f"{object_name}.{field}" if field else "",
                     confidence,
                     evidence,
-                    use.step if use else "",
-                    use.destination_object if use else "",
-                    use.path if use else "",
-                    offer,
-                    use.transform if use else "",
+                    first.step if first else "",
+                    first.destination_object if first else "",
+                    _all_places(places),
+                    ", ".join(dict.fromkeys(o for p in places if (o := _offered(p, offers)))),
+                    first.transform if first else "",
                     status,
                     counts[table][column],
                     counts[table][""],
                     reason,
-                )  # fmt: skip
+                )
             )
     return lines
 
 
-def _status(map: Map, object_name: str, field: str, uses: tuple[Use, ...]) -> tuple[str, Use | None, str]:
+def _all_places(places: Sequence[Use]) -> str:
+    """Name every field that a column reaches, the telling one first; those of another object with its name."""
+    if not places:
+        return ""
+    home = places[0].destination_object
+    named = [p.path if p.destination_object == home else f"{p.destination_object}.{p.path}" for p in places]
+    return "; ".join(dict.fromkeys(named))
+
+
+def _offered(place: Use, offers: dict[tuple[str, str], str]) -> str:
+    """Return what the offer to the client calls a place."""
+    if place.path == SOURCE_ID:
+        return "Source_System_ID__c"
+    return offers.get((place.destination_object, place.path.split(".")[0].removesuffix("Id")), "")
+
+
+def _status(map: Map, object_name: str, field: str, uses: tuple[Use, ...]) -> tuple[str, tuple[Use, ...], str]:
+    """Say what becomes of a column: status, the places where it is found afterwards, and why it has none."""
     if not object_name:
-        return "not_migrated", None, "the table was not recognised as anything that moves"
+        return "not_migrated", (), "the table was not recognised as anything that moves"
     if map.vocabulary.objects[object_name].kind == "definition":
-        return "definition", None, "a definition: listed for rebuilding, never migrated"
-    if uses and uses[0].role in ("value", "lookup", "owner", "key", "file", "created", "related"):
-        return "mapped", uses[0], ""
+        return "definition", (), "a definition: listed for rebuilding, never migrated"
+    places = tuple(u for u in uses if u.role != "condition")
+    if places and places[0].role == "key":  # the links of the record's own key lead nowhere else
+        places = tuple(u for u in places if u.role != "lookup")
+    if places:
+        return "mapped", places, ""
     said = map.pair.not_migrated.get(object_name, {}).get(field)
     if said is not None:
-        return ("kept_elsewhere" if said.elsewhere else "not_migrated"), None, said.reason
+        return ("kept_elsewhere" if said.elsewhere else "not_migrated"), (), said.reason
     if uses:
-        return "kept_elsewhere", None, "decides how other values arrive"
+        return "kept_elsewhere", (), "decides how other values arrive"
     owners = map.pair.owners
     if (
         owners is not None
         and object_name == owners.from_
         and field in (owners.key, owners.email, owners.role, *owners.name)
     ):
-        return "kept_elsewhere", None, "matches providers to members of the workspace"
+        return "kept_elsewhere", (), "matches providers to members of the workspace"
     if not field:
-        return "not_migrated", None, "not recognised"
+        return "not_migrated", (), "not recognised"
+    if owners is not None and object_name == owners.from_:
+        return "not_migrated", (), "members of staff are matched to members of the workspace, never created"
     if not any(s.from_ == object_name for s in map.active_steps):
-        return "not_migrated", None, "nothing of this table moves by this map"
-    return "not_migrated", None, "the pair has no place for it"
+        return "not_migrated", (), "nothing of this table moves by this map"
+    return "not_migrated", (), "the pair has no place for it"
 
 
 def _value_maps(con: duckdb.DuckDBPyConnection, map: Map) -> list[ValueMapFacts]:
@@ -210,7 +231,7 @@ def _rebuild(con: duckdb.DuckDBPyConnection, map: Map) -> list[dict[str, Any]]:
                 told["means"] = means.means if means else ""
                 found.append(told)
     if map.pair.rebuild_note:
-        found.append({f: "" for f in fields} | {"kind": "Note", "means": map.pair.rebuild_note})
+        found.append(dict.fromkeys(fields, "") | {"kind": "Note", "means": map.pair.rebuild_note})
     return found
 
 

@@ -29,24 +29,29 @@ def look_at_files(
     max_upload_mb: float | None,
     reasons: dict[str, str],
 ) -> None:
-    """Make the temp table of files: name, path, size, kind, code, trouble. `names`: SQL with one column of names.
+    """Make the temp table of files: name, path, size, kind, code, remark, trouble. `names`: SQL with a column of names.
+
+    `code`: why a file can't be uploaded; `remark`: what is to be told of one that can; `file_trouble`: either in words.
 
     Files are found by name anywhere in the folder, so a path of the practice's own machine does no harm, and no name
     leads out of it. Reads file sizes and first bytes only.
     """
     received = _received(documents_dir)
     columns: dict[str, list[str | None]] = {
-        n: [] for n in ("name", "path", "file_size", "file_kind", "code", "file_trouble")
+        n: [] for n in ("name", "path", "file_size", "file_kind", "code", "remark", "file_trouble")
     }
     for (name,) in con.execute(f"SELECT DISTINCT name FROM ({names}) AS t(name) WHERE name IS NOT NULL").fetchall():
         path, size, code = _look(name, received, max_upload_mb)
+        remark = "" if code or path is None else _look_inside(path, name)
         extension = name.rsplit(".", 1)[1].upper() if "." in name else "unknown"
         columns["name"].append(name)
         columns["path"].append(str(path) if path and not code else None)
         columns["file_size"].append(f"{size:,} bytes" if size is not None else "unknown")
         columns["file_kind"].append(extension)
         columns["code"].append(code or None)
-        columns["file_trouble"].append(f"Not uploaded: {reasons[code]}." if code else None)
+        columns["remark"].append(remark or None)
+        told = f"Not uploaded: {reasons[code]}." if code else f"Uploaded; {reasons[remark]}." if remark else None
+        columns["file_trouble"].append(told)
     con.register("files_seen", pa.table({k: pa.array(v, pa.string()) for k, v in columns.items()}))
     con.execute(f"CREATE OR REPLACE TEMP TABLE {FILE_TABLE.split('.')[1]} AS SELECT * FROM files_seen")
     con.unregister("files_seen")
@@ -79,11 +84,19 @@ def _look(
     size = path.stat().st_size
     if max_upload_mb is not None and size > max_upload_mb * 1_000_000:
         return path, size, "file_too_large"
-    wanted = _MAGIC.get(label.rsplit(".", 1)[1].lower())
-    if wanted and size:
-        with path.open("rb") as file:
-            start = file.read(16)
-        known = tuple(m for magics in _MAGIC.values() for m in magics)
-        if not start.startswith(wanted) and not start.startswith(known):
-            return path, size, "file_not_what_it_says"
+    if size and _look_inside(path, label) == "file_not_what_it_says":
+        return path, size, "file_not_what_it_says"
     return path, size, ""
+
+
+def _look_inside(path: Path, name: str) -> str:
+    """Compare a file's first bytes with its extension; return the code of what is odd."""
+    wanted = _MAGIC.get(name.rsplit(".", 1)[-1].strip().lower())
+    if not wanted:
+        return ""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start or start.startswith(wanted):
+        return ""
+    known = tuple(m for magics in _MAGIC.values() for m in magics)
+    return "file_of_another_kind" if start.startswith(known) else "file_not_what_it_says"

@@ -25,7 +25,6 @@ BLANKS = literal(" \t\r\n\f\v\u00a0\u2007\u202f\ufeff")
 """What counts as blank around a text; the same characters as in `values`."""
 
 
-
 def trimmed(text: str) -> str:
     """Return SQL that cuts blanks around a text (a column or short expression); plain ASCII edges are left at once."""
     edges = f"{text}[1] BETWEEN '!' AND '~' AND {text}[-1] BETWEEN '!' AND '~'"
@@ -74,7 +73,8 @@ def _without_nul(text: str) -> str:
 
 
 def _fast_trim(text: str, context: ValueContext, at: str) -> str:
-    return f"CASE WHEN contains({text}, chr(0)) THEN nullif(trim(replace({text}, chr(0), ''), {BLANKS}), '') ELSE {trimmed(text)} END"
+    cleaned = f"nullif(trim(replace({text}, chr(0), ''), {BLANKS}), '')"
+    return f"CASE WHEN contains({text}, chr(0)) THEN {cleaned} ELSE {trimmed(text)} END"
 
 
 def _fast_exact(text: str, context: ValueContext, at: str) -> str:
@@ -148,7 +148,9 @@ def _fast_integer(text: str, context: ValueContext, at: str) -> str:
 
 def _fast_boolean(text: str, context: ValueContext, at: str) -> str:
     folded = f"lower({text})"
-    return f"CASE WHEN {folded} IN ('y','yes','true','1') THEN true WHEN {folded} IN ('n','no','false','0') THEN false END"
+    return (
+        f"CASE WHEN {folded} IN ('y','yes','true','1') THEN true WHEN {folded} IN ('n','no','false','0') THEN false END"
+    )
 
 
 def _fast_blocknote(text: str, context: ValueContext, at: str) -> str:

@@ -16,7 +16,8 @@ from dentlib.workdb import literal, quoted
 class Link:
     """`select` and `joins` go over the second pass's rows `r`; `column` then holds the id, `code` what is to be told.
 
-    `written`: key in the payload, empty where the link only decides the row's fate.
+    `written`: key in the payload, empty where the link only decides the row's fate. `raw`: the source's own text, for
+    `keep_in`.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Link:
     joins: str = ""
     raw: str = "NULL::VARCHAR"
     keep_in: str = ""
+    label: str = ""
 
 
 def compile_lookup(references: References, name: str, rule: LookupRule, steps: Mapping[str, Step]) -> Link:
@@ -37,7 +39,8 @@ def compile_lookup(references: References, name: str, rule: LookupRule, steps: M
     """
     text = references.text(rule.source)
     key = f"r.{text.column}"
-    label = literal(text.words.label if text.words else name)
+    title = text.words.label if text.words else name
+    label = literal(title)
     column, fate = f"lookup_{name}", f"fate_{name}"
     joins, found, outcome, code, reason = [], "NULL::VARCHAR", *["NULL::VARCHAR"] * 3
     if rule.step in steps:
@@ -74,7 +77,16 @@ def compile_lookup(references: References, name: str, rule: LookupRule, steps: M
     problem = f"CASE WHEN {lost} THEN {lost_code} END"
     written = f"{name}Id" if rule.write else ""
     return Link(
-        name, column, problem, tuple(fates), written, select, " ".join(joins), text.column, rule.orphan.keep_as_text
+        name,
+        column,
+        problem,
+        tuple(fates),
+        written,
+        select,
+        " ".join(joins),
+        text.column,
+        rule.orphan.keep_as_text,
+        title,
     )
 
 

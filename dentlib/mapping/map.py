@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dentlib.errors import MapError
 from dentlib.model import content_hash
@@ -35,12 +36,21 @@ class Formats(BaseModel):
     columns: Mapping[str, Literal["mdy", "dmy"]] = Field(default_factory=dict)
 
 
+def _as_text(written: Any) -> Any:
+    return "" if written is None else written.isoformat() if isinstance(written, date) else written
+
+
+Cutoff = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^([1-9]\d?y|\d{4}-\d\d-\d\d)?$")]
+"""How far back history goes: `5y` (five years before the run), a day `YYYY-MM-DD`, or empty for everything."""
+
+
 class _Patch(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tables: Mapping[str, TableMap] = Field(default_factory=dict)
     formats: Formats = Formats()
     choices: Mapping[str, str] = Field(default_factory=dict)
+    history: Mapping[str, Cutoff] = Field(default_factory=dict)
     steps: Mapping[str, Any] = Field(default_factory=dict)
     schema_: Mapping[str, Any] = Field(alias="schema", default_factory=dict)
     owners: Mapping[str, Any] = Field(default_factory=dict)
@@ -124,12 +134,13 @@ def load_map(pair: Pair, patch_path: Path | None = None) -> Map:
         changes["owners"] = dict(patch.owners)
     unknown = [n for n in patch.steps if n not in {s.step for s in pair.steps}]
     unknown += [n for n in patch.choices if n not in pair.choices]
+    unknown += [f"history of {n}" for n in patch.history if n not in {s.step for s in pair.steps if s.history}]
     if unknown:
         known = ", ".join([s.step for s in pair.steps] + list(pair.choices))
         raise MapError(f"the map patches what the pair doesn't have: {', '.join(unknown)}", f"known are: {known}")
     merged = lay_over(whole, changes)
     merged["steps"] = [
-        lay_over(step, patch.steps[step["step"]]) if step["step"] in patch.steps else step
+        _cut_off(lay_over(step, patch.steps.get(step["step"], {})), patch.history.get(step["step"], ""))
         for step in whole["steps"]
         if step["step"] not in patch.steps or patch.steps[step["step"]] is not None
     ]
@@ -138,6 +149,17 @@ def load_map(pair: Pair, patch_path: Path | None = None) -> Map:
     except ValidationError as error:
         raise _not_well_formed(error, path) from error
     return Map(pair=effective, tables=patch.tables, formats=patch.formats, path=path)
+
+
+def _cut_off(step: dict[str, Any], back: str) -> dict[str, Any]:
+    """Return the step with a scope rule for rows from before the cut-off; a row without a date is kept."""
+    if not back:
+        return step
+    since = f"run-{back}" if back.endswith("y") else back
+    years = "a year" if back == "1y" else f"{back[:-1]} years"
+    words = f"from more than {years} before the run" if back.endswith("y") else f"from before {back}"
+    rule = {"when": {step["history"]: {"before": since}}, "code": "before_cut_off", "reason": words}
+    return {**step, "where": [*step.get("where", ()), rule]}
 
 
 def _not_well_formed(error: ValidationError, path: Path | None) -> MapError:

@@ -49,7 +49,8 @@ class PrepareContext:
 class PreparedFacts:
     """What preparing made. `read` = `prepared` + rejected + excluded + merged, per step.
 
-    `tables`: (raw table, rows, rows that reached a step, rows in no step). `problem_counts`: (step, field, code, count).
+    `tables`: (raw table, rows, rows that reached a step, rows in no step).
+    `problem_counts`: (step, field, code, count).
     """
 
     steps: tuple[LoadStep, ...]
@@ -85,7 +86,9 @@ def prepare(
         map.formats.date_order,
         map.formats.decimal,
     )
-    con.execute("SET force_compression = 'uncompressed'")  # the store is thrown away; packing costs as much as preparing
+    con.execute(
+        "SET force_compression = 'uncompressed'"
+    )  # the store is thrown away; packing costs as much as preparing
     stage(con, map, _keys(map))
     _make_schemas(con, context)
     fallback = fallback_member(context.members, context.fallback_owner_email)
@@ -153,22 +156,25 @@ def _keys(map: Map) -> dict[str, str]:
 def _make_schemas(con: duckdb.DuckDBPyConnection, context: PrepareContext) -> None:
     con.execute("DROP SCHEMA IF EXISTS prepared CASCADE; CREATE SCHEMA prepared")
     con.execute(
-        f"CREATE TABLE {PREPARED_OUTCOMES} (step VARCHAR, source_table VARCHAR, source_key VARCHAR, source_file VARCHAR, "
-        "source_row BIGINT, outcome VARCHAR, code VARCHAR, reason VARCHAR)"
+        f"CREATE TABLE {PREPARED_OUTCOMES} (step VARCHAR, source_table VARCHAR, source_key VARCHAR, "
+        "source_file VARCHAR, source_row BIGINT, outcome VARCHAR, code VARCHAR, reason VARCHAR)"
     )
     con.execute(
-        f"CREATE TABLE {PREPARED_PROBLEMS} (step VARCHAR, source_key VARCHAR, field VARCHAR, code VARCHAR, reason VARCHAR, "
-        "source_file VARCHAR, source_row BIGINT, count BIGINT)"
+        f"CREATE TABLE {PREPARED_PROBLEMS} (step VARCHAR, source_key VARCHAR, field VARCHAR, code VARCHAR, "
+        "reason VARCHAR, source_file VARCHAR, source_row BIGINT, count BIGINT, detail VARCHAR)"
     )
     known = reasons()
     con.register("reason_rows", pa.table({"code": list(known), "text": list(known.values())}))
     con.execute("CREATE OR REPLACE TEMP TABLE reasons AS SELECT * FROM reason_rows")
     con.unregister("reason_rows")
     emails = sorted(e.lower() for e in context.existing_emails)
-    con.execute("CREATE OR REPLACE TEMP TABLE taken (object VARCHAR, path VARCHAR, value VARCHAR)")
+    con.execute("CREATE OR REPLACE TEMP TABLE taken (object VARCHAR, path VARCHAR, value VARCHAR, holder VARCHAR)")
     if emails:
         con.register("existing", pa.table({"value": emails}))
-        con.execute("INSERT INTO taken SELECT 'person', 'emails.primaryEmail', value FROM existing")
+        con.execute(
+            "INSERT INTO taken SELECT 'person', 'emails.primaryEmail', value, 'a record of the workspace itself' "
+            "FROM existing"
+        )
         con.unregister("existing")
 
 
@@ -236,8 +242,8 @@ def _tables(con: duckdb.DuckDBPyConnection, map: Map) -> tuple[tuple[str, int, i
     for object_name in dict.fromkeys(s.from_ for s in map.active_steps):
         routes = " OR ".join(f"({routing(map, s)})" for s in map.active_steps if s.from_ == object_name)
         found += con.execute(
-            f"SELECT _table, count(*)::BIGINT, (count(*) FILTER ({routes}))::BIGINT, (count(*) FILTER (NOT ({routes})))::BIGINT "
-            f"FROM staged.{quoted(object_name)} AS s GROUP BY 1 ORDER BY 1"
+            f"SELECT _table, count(*)::BIGINT, (count(*) FILTER ({routes}))::BIGINT, "
+            f"(count(*) FILTER (NOT ({routes})))::BIGINT FROM staged.{quoted(object_name)} AS s GROUP BY 1 ORDER BY 1"
         ).fetchall()
     return tuple(found)
 

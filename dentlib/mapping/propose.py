@@ -73,7 +73,7 @@ def propose(con: duckdb.DuckDBPyConnection, vocabulary: Vocabulary, pair: Pair) 
                     c.confidence >= SURE and match.confidence >= SURE,
                     c.evidence,
                     c.candidates,
-                )  # fmt: skip
+                )
             )
     order, orders, problems = _date_orders(con, assignment, vocabulary)
     decimal = _decimal(con, assignment, vocabulary)
@@ -103,8 +103,8 @@ def _date_orders(
         month_first_reading = "try_strptime(d.a || '/' || d.b || '/' || d.y, '%m/%d/%Y') IS NOT NULL"
         row = con.execute(
             f"SELECT count(*), count(*) FILTER (dmy AND NOT mdy), count(*) FILTER (mdy AND NOT dmy) FROM (SELECT "
-            f"{day_first_reading} AS dmy, {month_first_reading} AS mdy FROM (SELECT {digits} AS d FROM raw.{quoted(table)}) "
-            f"WHERE d.y <> '') WHERE dmy OR mdy"
+            f"{day_first_reading} AS dmy, {month_first_reading} AS mdy "
+            f"FROM (SELECT {digits} AS d FROM raw.{quoted(table)}) WHERE d.y <> '') WHERE dmy OR mdy"
         ).fetchone()
         written, day_first, month_first = row if row is not None else (0, 0, 0)
         name = f"{table}.{column}"
@@ -187,6 +187,13 @@ def _new_document(proposals: Proposals) -> CommentedMap:
         choices[name] = choice.chosen
         choices.yaml_add_eol_comment(f"{choice.question} ({' | '.join(choice.options)})", name)
     document["choices"] = choices
+    dated = [s for s in proposals.pair.steps if s.history]
+    if dated:
+        document["history"] = CommentedMap({s.step: "" for s in dated})
+        document.yaml_set_comment_before_after_key(
+            "history",
+            before="\nHow far back each goes: 5y (five years before the run), a day YYYY-MM-DD, empty: everything.",
+        )
     document["steps"] = CommentedMap()
     document.yaml_set_comment_before_after_key(
         "steps", before='\nPatches by step, e.g.  patients: {fields: {gender: {values: {"9": OTHER}}}}'

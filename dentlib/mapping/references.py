@@ -181,7 +181,7 @@ class References:
         return f"SELECT *{fast} FROM ({rows})"
 
     def second_pass(self, con: duckdb.DuckDBPyConnection, only: str, read_odd: ReadOdd) -> str:
-        """Make the first pass's temporary table, read its odd texts, and return the SQL with every cell and its code."""
+        """Make the first pass's temporary table, read its odd texts; return the SQL of every cell with its code."""
         con.execute(f"CREATE OR REPLACE TEMP TABLE first_pass AS {self.first_pass(only)}")
         columns, joins = ["w.*"], []
         for r in self._readings.values():
@@ -214,11 +214,15 @@ class References:
         for reference, test in condition.items():
             text = self.text(reference)
             if test.in_ or test.not_in:
-                parts += text_tests(self.folded(text), spellings(text.words, test.in_), spellings(text.words, test.not_in))
+                parts += text_tests(
+                    self.folded(text), spellings(text.words, test.in_), spellings(text.words, test.not_in)
+                )
             if test.blank is not None:
                 parts.append(f"{text.column} IS {'' if test.blank else 'NOT '}NULL")
             if test.like:
-                parts.append(f"coalesce(regexp_matches(trim({text.column}, {BLANKS}), {literal(test.like)}, 'i'), false)")
+                parts.append(
+                    f"coalesce(regexp_matches(trim({text.column}, {BLANKS}), {literal(test.like)}, 'i'), false)"
+                )
             for operator, moment in (("<", test.before), (">=", test.not_before)):
                 if moment:
                     parts.append(self._compare(text, operator, moment))
@@ -235,8 +239,6 @@ class References:
     def only(self) -> str:
         """Return the step's routing condition over the staged rows."""
         return routing(self.map, self.step)
-
-
 
 
 def with_order(context: ValueContext, order: str) -> ValueContext:

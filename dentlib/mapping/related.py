@@ -33,9 +33,7 @@ def aggregate_related(
     return f"temp.{quoted(table)}", columns["value"]
 
 
-def _aggregate(
-    con: duckdb.DuckDBPyConnection, map: Map, step: Step, related: Related, context: ValueContext
-) -> str:
+def _aggregate(con: duckdb.DuckDBPyConnection, map: Map, step: Step, related: Related, context: ValueContext) -> str:
     child = Step.model_validate(
         {"step": step.step, "label": "", "from": related.object, "to": "", "key": "", "prefix": "", "error_budget": 0}
     )

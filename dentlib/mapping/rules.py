@@ -91,9 +91,10 @@ class RuleCompiler:
         value = f"CASE WHEN len({every}) > 0 THEN {distinct} END"
         codes = ", ".join(c.code for c in cells)
         some = " OR ".join(f"{t.column} IS NOT NULL" for t in texts)
+        labels = [literal((t.words.label if t.words else "") + ": ") for t in texts]
         lines = ", ".join(
-            f"CASE WHEN {c.code} IS NOT NULL THEN {literal((t.words.label if t.words else '') + ': ')} || {t.column} END"
-            for t, c in zip(texts, cells, strict=True)
+            f"CASE WHEN {c.code} IS NOT NULL THEN {label} || {t.column} END"
+            for label, t, c in zip(labels, texts, cells, strict=True)
         )
         raw = f"nullif(concat_ws('; ', {lines}), '')"
         cell = Cell(self._references.computed(value), f"coalesce({codes})", "phones")

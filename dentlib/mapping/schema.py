@@ -53,7 +53,7 @@ def _always(object_name: str) -> list[WantedField]:
             offer_name="Source_System_ID__c",
             description="Kind and key of the record in the system it came from",
             icon="IconFingerprint",
-        ),  # fmt: skip
+        ),
         WantedField(
             object_name,
             ORIGINAL_DATE,
@@ -61,7 +61,7 @@ def _always(object_name: str) -> list[WantedField]:
             "Originally created at",
             icon="IconCalendar",
             description="When the record was created in the system it came from",
-        ),  # fmt: skip
+        ),
     ]
 
 
@@ -83,6 +83,8 @@ def written_by(map: Map, step: Step) -> set[str]:
     for name, lookup in step.lookups.items():
         if lookup.write:
             names.add(name)
+        if lookup.orphan.keep_as_text:
+            names.add(lookup.orphan.keep_as_text)
     if step.owner is not None:
         names.update(n for n in (step.owner.field.removesuffix("Id"), step.owner.name_field) if n)
     if step.created is not None:

@@ -55,8 +55,11 @@ def _stage_object(con: duckdb.DuckDBPyConnection, map: Map, object_name: str, ke
     if not key:
         con.execute(f"CREATE VIEW {name} AS SELECT *, 'first' AS _fate FROM ({rows})")
         return
+    repeated = f"SELECT _key AS k FROM ({rows}) WHERE _key IS NOT NULL GROUP BY _key HAVING count(*) > 1"
+    con.execute(f"CREATE TABLE {others} AS {repeated}")
     hashed = " UNION ALL BY NAME ".join(_parts(con, map, object_name, with_content=True))
-    con.execute(f"CREATE TABLE {others} AS {_judge_repeated_keys(hashed, key_sql)}")
+    judged = _judge_repeated_keys(f"SELECT * FROM ({hashed}) WHERE {key_sql} IN (SELECT k FROM {others})", key_sql)
+    con.execute(f"CREATE OR REPLACE TABLE {others} AS {judged}")
     con.execute(
         f"CREATE VIEW {name} AS SELECT r.*, CASE WHEN r._key IS NULL THEN 'no_key' ELSE coalesce(o.fate, 'first') END "
         f"AS _fate FROM ({rows}) AS r LEFT JOIN {others} AS o ON o.id = r._id"
@@ -91,10 +94,7 @@ def _parts(con: duckdb.DuckDBPyConnection, map: Map, object_name: str, *, with_c
 def _judge_repeated_keys(rows: str, key: str) -> str:
     """Return (id, fate) of the rows that are not the first of their key: exact repetitions and conflicts."""
     return f"""
-        WITH keyed AS (SELECT _id, {key} AS k, _content FROM ({rows})),
-            repeated AS (SELECT k FROM keyed WHERE k IS NOT NULL GROUP BY k HAVING count(*) > 1),
-            judged AS (SELECT _id AS id, CASE
-                WHEN min(_content) OVER (PARTITION BY k) <> max(_content) OVER (PARTITION BY k) THEN 'conflict'
-                WHEN row_number() OVER (PARTITION BY k ORDER BY _id) = 1 THEN 'first' ELSE 'same' END AS fate
-                FROM keyed SEMI JOIN repeated USING (k))
-        SELECT id, fate FROM judged WHERE fate <> 'first'"""
+        SELECT id, fate FROM (SELECT _id AS id, CASE
+            WHEN min(_content) OVER (PARTITION BY {key}) <> max(_content) OVER (PARTITION BY {key}) THEN 'conflict'
+            WHEN row_number() OVER (PARTITION BY {key} ORDER BY _id) = 1 THEN 'first' ELSE 'same' END AS fate
+            FROM ({rows})) WHERE fate <> 'first'"""

@@ -1,4 +1,4 @@
-"""Where a pair uses each logical field of the source: for proposals, the mapping document and the list of what stays."""
+"""Where a pair uses each logical field of the source: for proposals, the mapping document, and what stays behind."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dentlib.mapping.map import Map
 from dentlib.pairs import Condition, FieldRule, Pair, Step
+
+ROLES = ("key", "value", "lookup", "owner", "created", "file", "part", "related", "condition")
+"""The telling ones first: a field of its own, then a part of a text or a computed date, then a parent's summary."""
 
 _PLACEHOLDER = re.compile(r"\{([^}|]+)[^}]*\}")
 
 
+_TAKEN = {"sum": "their sum", "max": "the latest", "min": "the first", "distinct": "each once", "count": "how many"}
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One use of a source field. `role`: value, lookup, owner, key, file, created, condition or related."""
+    """One use of a source field. `role`: how it is used, one of `ROLES`; all but `condition` are places to find it."""
 
     step: str
     destination_object: str
@@ -23,13 +30,13 @@ class Use:
 
 
 def uses_of(pair: Pair, steps: Iterable[Step] | None = None) -> dict[tuple[str, str], tuple[Use, ...]]:
-    """Return every use of (object, logical field), the telling ones (value, lookup, owner) first."""
+    """Return every use of (object, logical field), the telling ones first."""
     found: dict[tuple[str, str], list[Use]] = {}
 
     def add(step: Step, reference: str, path: str, role: str, transform: str = "") -> None:
         if reference.startswith("$"):
             related = step.related[reference[1:]]
-            use = Use(step.step, step.to, path, role, f"{related.take} of {related.object}")
+            use = Use(step.step, step.to, path, "related", _TAKEN[related.take])
             found.setdefault((related.object, related.field), []).append(use)
             for theirs in related.match:
                 found.setdefault((related.object, theirs), []).append(
@@ -43,8 +50,9 @@ def uses_of(pair: Pair, steps: Iterable[Step] | None = None) -> dict[tuple[str, 
 
     for step in pair.steps if steps is None else steps:
         for path, rule in step.fields.items():
+            role = "part" if rule.template or rule.date_plus is not None else "value"
             for reference in references_of(rule):
-                add(step, reference, path, "value", describe(rule))
+                add(step, reference, path, role, describe(rule))
             for override in rule.overrides:
                 _conditions(step, override.when, path, add)
         for name, lookup in step.lookups.items():
@@ -62,7 +70,8 @@ def uses_of(pair: Pair, steps: Iterable[Step] | None = None) -> dict[tuple[str, 
             )
         if step.created is not None:
             for reference in step.created.source:
-                add(step, reference, "createdAt", "created", "original time of creation")
+                for path in ("createdAt", "originalCreatedAt") if step.prefix else ("createdAt",):
+                    add(step, reference, path, "created", "original time of creation")
         if step.file is not None:
             add(step, step.file.source, step.file.field, "file", "file uploaded")
         if step.key != "content" and step.prefix:
@@ -70,8 +79,18 @@ def uses_of(pair: Pair, steps: Iterable[Step] | None = None) -> dict[tuple[str, 
         for rule_of_scope in step.where:
             _conditions(step, rule_of_scope.when, "", add)
         _conditions(step, step.only, "", add)
-    order = ["value", "lookup", "owner", "key", "file", "created", "related", "condition"]
-    return {k: tuple(sorted(v, key=lambda u: order.index(u.role))) for k, v in found.items()}
+    return {k: tuple(sorted(v, key=lambda u: ROLES.index(u.role))) for k, v in found.items()}
+
+
+def active_uses(map: Map) -> dict[tuple[str, str], tuple[Use, ...]]:
+    """Return the uses by this map: steps and fields whose choices hold; parts stand for the field made of them."""
+    uses = uses_of(map.pair, [s.model_copy(update={"fields": map.fields_of(s)}) for s in map.active_steps])
+    for (object_name, field), found in list(uses.items()):
+        whole = map.vocabulary.field(object_name, field)
+        for part in whole.made_of if whole and field not in map.columns.get(object_name, {}) else ():
+            both = (*uses.get((object_name, part), ()), *found)
+            uses[object_name, part] = tuple(sorted(both, key=lambda u: ROLES.index(u.role)))
+    return uses
 
 
 def _conditions(step: Step, condition: Condition, path: str, add: object) -> None:

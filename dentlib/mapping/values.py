@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -110,11 +110,14 @@ def _one_phone(text: str, country: str) -> tuple[Phone, str] | None:
     if not region or not phonenumbers.is_valid_number(number):
         return None
     national = phonenumbers.national_significant_number(number)
-    note = "phone_extension_dropped" if number.extension else ""
+    letters = re.search(r"[A-Za-z]{3}", re.sub(r"(?i)\b(?:ext\w*|tel|phone|mobile|cell|home|work)\b", "", text))
+    note = "phone_extension_dropped" if number.extension else "phone_letters_read" if letters else ""
     return Phone(national, region, f"+{number.country_code}"), note
 
 
-_MONTHS = {m: i for i, m in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MONTHS = {
+    m: i for i, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _PARTS = re.compile(r"(\d{1,2})[/.\- ](\d{1,2})[/.\- ](\d{4})")
 _YEAR_FIRST = re.compile(r"(\d{4})[/.](\d{1,2})[/.](\d{1,2})")
@@ -188,8 +191,8 @@ def birth_date(text: str, context: ValueContext) -> tuple[date | None, str]:
 def point_in_time(text: str, context: ValueContext, at: time = time()) -> tuple[datetime | None, str]:
     """Return a moment in UTC. Without an offset it is the practice's local time; a date alone is taken at `at`.
 
-    A local time that the clock skipped in spring is read as if the clock had not been changed yet (02:30 is 03:30
-    summer time); one that came twice in autumn is its first occurrence.
+    A local time that the clock skipped in spring, or that came twice in autumn, is read in winter time (02:30 on the
+    day of the change is 03:30 summer time). DuckDB does the same.
     """
     clean = text.strip(_BLANKS)
     found = _TIME.search(clean) if ":" in clean else None
@@ -216,7 +219,8 @@ def point_in_time(text: str, context: ValueContext, at: time = time()) -> tuple[
 
 
 def _utc(local: datetime, context: ValueContext) -> datetime:
-    return local.replace(tzinfo=context.zone).astimezone(UTC)
+    readings = [local.replace(tzinfo=context.zone, fold=fold) for fold in (0, 1)]
+    return min(readings, key=lambda r: r.utcoffset() or timedelta()).astimezone(UTC)
 
 
 def _with_offset(moment: datetime, offset: str) -> datetime:
@@ -259,8 +263,8 @@ def integer(text: str) -> tuple[int | None, str]:
     return int(clean.split(".")[0]), ""
 
 
-_TRUE = frozenset("y yes true t 1 x on j ja o oui evet e var vrai waar".split())
-_FALSE = frozenset("n no false f 0 off nee non hayir hayır yok faux onwaar".split())
+_TRUE = frozenset(["y", "yes", "true", "t", "1", "x", "on", "j", "ja", "o", "oui", "evet", "e", "var", "vrai", "waar"])
+_FALSE = frozenset(["n", "no", "false", "f", "0", "off", "nee", "non", "hayir", "hayır", "yok", "faux", "onwaar"])
 
 
 def boolean(text: str) -> tuple[bool | None, str]:

@@ -87,9 +87,10 @@ class StepWork:
         columns += [f"{c.code} AS {quoted('p_' + c.path)}" for c in fields if c.code != "NULL::VARCHAR"]
         columns += [f"{c.raw} AS {quoted('t_' + c.path)}" for c in fields if c.keep_in]
         columns += [f"{link.code} AS {quoted('p_' + link.name)}" for link in links]
+        columns += [f"{link.raw} AS {quoted('t_' + link.name)}" for link in links if link.keep_in]
         columns += [link.column for link in links]
         columns += ["owner_name, owner_key"] if self._step.owner is not None else []
-        columns += ["file_path"] if self._step.file is not None else []
+        columns += ["file_path, file_remark"] if self._step.file is not None else []
         self._con.execute(
             f"CREATE OR REPLACE TEMP TABLE judged AS SELECT {', '.join(columns)}, CASE {verdict} END AS fate "
             f"FROM (SELECT r.*{selects} FROM ({cells}) AS r {joins})"
@@ -109,12 +110,12 @@ class StepWork:
             bad = f"{when} AND file_path IS NULL"
             fates.append(Fate(bad, outcome, "coalesce(file_code, 'missing_value')", literal("File")))
         join = f" LEFT JOIN {FILE_TABLE} AS doc ON doc.name = r.{name}"
-        return ", doc.path AS file_path, doc.code AS file_code", join, fates
+        return ", doc.path AS file_path, doc.code AS file_code, doc.remark AS file_remark", join, fates
 
     def _write_outcomes(self) -> None:
         self._con.execute(
-            f"INSERT INTO {PREPARED_OUTCOMES} SELECT {literal(self._step.step)}, _table, coalesce(_key, ''), _file, _row, "
-            f"fate.outcome, fate.code, CASE WHEN t.text IS NULL OR fate.reason = t.text THEN fate.reason "
+            f"INSERT INTO {PREPARED_OUTCOMES} SELECT {literal(self._step.step)}, _table, coalesce(_key, ''), _file, "
+            f"_row, fate.outcome, fate.code, CASE WHEN t.text IS NULL OR fate.reason = t.text THEN fate.reason "
             f"ELSE fate.reason || ': ' || t.text END FROM {_TABLE} LEFT JOIN temp.reasons AS t ON t.code = fate.code "
             f"WHERE fate IS NOT NULL ORDER BY _id"
         )
@@ -122,6 +123,8 @@ class StepWork:
     def _write_problems(self, fields: list[Compiled], links: list[Link]) -> None:
         told = [(c.path, f"p_{c.path}") for c in fields if c.code != "NULL::VARCHAR"]
         told += [(link.written or link.name, f"p_{link.name}") for link in links if link.code != "NULL::VARCHAR"]
+        if self._step.file is not None:
+            told.append((self._step.file.field, "file_remark"))
         parts = [
             f"SELECT _id, {literal(name)} AS field, {quoted(column)} AS code, _key, _file, _row FROM {_TABLE} "
             f"WHERE fate IS NULL AND {quoted(column)} IS NOT NULL"
@@ -130,7 +133,7 @@ class StepWork:
         if parts:
             self._con.execute(
                 f"INSERT INTO {PREPARED_PROBLEMS} SELECT {literal(self._step.step)}, _key, field, u.code, "
-                f"coalesce(t.text, u.code), _file, _row, 1 FROM ({' UNION ALL '.join(parts)}) AS u "
+                f"coalesce(t.text, u.code), _file, _row, 1, '' FROM ({' UNION ALL '.join(parts)}) AS u "
                 f"LEFT JOIN temp.reasons AS t ON t.code = u.code ORDER BY _id, field"
             )
 
@@ -145,7 +148,9 @@ class StepWork:
                 rows = self._first_keeps_it(rows, c.path)
                 overflow[c.path] = quoted("o_" + c.path)
         kept, extra = self._kept_as_text([*fields, *created], links)
-        parts = [Part(c.path, c.kind, quoted("v_" + c.path), overflow.get(c.path, "")) for c in fields if c.path not in kept]
+        parts = [
+            Part(c.path, c.kind, quoted("v_" + c.path), overflow.get(c.path, "")) for c in fields if c.path not in kept
+        ]
         parts += [Part(path, "text", column) for path, column in kept.items()]
         parts += [Part(link.written, "text", link.column) for link in links if link.written]
         if step.owner is not None and step.owner.name_field and step.owner.source:
@@ -156,8 +161,9 @@ class StepWork:
             parts.insert(0, Part(SOURCE_ID, "text", "source_id"))
             parts.append(Part(ORIGINAL_DATE, "datetime", quoted("v_createdAt") if created else "no_date"))
         if created:
-            written = moment(quoted("v_createdAt"))
-            dates = f" || CASE WHEN {quoted('v_createdAt')} IS NULL THEN '' ELSE ',\"createdAt\":\"' || {written} || '\"' END"
+            value = quoted("v_createdAt")
+            written = f"',\"createdAt\":\"' || {moment(value)} || '\"'"
+            dates = f" || CASE WHEN {value} IS NULL THEN '' ELSE {written} END"
         body = json_of(parts, self._context.currency)
         payload = f"'{{\"id\":\"' || record_id || '\"'{dates} || ',' || substr({body}, 2)"
         record = record_id_sql(self._engagement, step.step, "_key")
@@ -165,12 +171,20 @@ class StepWork:
         file_path = "file_path" if step.file is not None else "NULL::VARCHAR"
         owner_key = "owner_key" if step.owner is not None else "NULL::VARCHAR"
         columns = destination_columns([p for p in parts if self._is_checked(p.path)])
-        self._con.execute(
-            f"CREATE TABLE prepared.{quoted(step.step)} AS SELECT _id AS ordinal, _key AS source_key, record_id, payload, "
-            f"sha256(payload) AS row_hash, {file_path} AS file_path, _table AS source_table, _file AS source_file, "
-            f"_row AS source_row, false AS in_sample, {owner_key} AS owner_key{columns} "
-            f"FROM (SELECT *, {payload} AS payload FROM ({identified}))"
+        self._create(
+            f"SELECT _id AS ordinal, _key AS source_key, record_id, payload, {file_path} AS file_path, "
+            f"_table AS source_table, _file AS source_file, _row AS source_row, false AS in_sample, "
+            f"{owner_key} AS owner_key{columns} FROM (SELECT *, {payload} AS payload FROM ({identified}))"
         )
+
+    def _create(self, rows: str) -> None:
+        """Make the prepared table; `row_hash` is worked out when it is read, because preparing needs no hash."""
+        name = f"prepared.{quoted(self._step.step)}"
+        described = self._con.execute(f"DESCRIBE {rows}").fetchall()
+        columns = ", ".join(f"{quoted(d[0])} {d[1]}" for d in described)
+        self._con.execute(f"CREATE TABLE {name} ({columns}, row_hash VARCHAR GENERATED ALWAYS AS (sha256(payload)))")
+        names = ", ".join(quoted(d[0]) for d in described)
+        self._con.execute(f"INSERT INTO {name} ({names}) {rows}")
 
     def _is_checked(self, path: str) -> bool:
         """Whether a field gets a column of its own beside the payload: links, what is required, and what is chosen."""
@@ -189,31 +203,42 @@ class StepWork:
                 label = f"{literal(c.label + ': ')} || " if c.label else ""
                 told = f"CASE WHEN {quoted('p_' + c.path)} IS NOT NULL THEN {label}{quoted('t_' + c.path)} END"
                 lines.setdefault(c.keep_in, []).append(told)
+        for link in links:
+            if link.keep_in:
+                line = f"{literal(link.label + ': ')} || {quoted('t_' + link.name)}"
+                lines.setdefault(link.keep_in, []).append(
+                    f"CASE WHEN {quoted('p_' + link.name)} IS NOT NULL THEN {line} END"
+                )
         kept, extra = {}, ""
-        for ordinal, (path, told) in enumerate(lines.items()):
+        for ordinal, (path, texts) in enumerate(lines.items()):
             own = [quoted("v_" + c.path) for c in fields if c.path == path]
-            extra += f", nullif(concat_ws(chr(10), {', '.join([*own, *told])}), '') AS keep_{ordinal}"
+            extra += f", nullif(concat_ws(chr(10), {', '.join([*own, *texts])}), '') AS keep_{ordinal}"
             kept[path] = f"keep_{ordinal}"
         return kept, extra
 
     def _first_keeps_it(self, rows: str, path: str) -> str:
         """Give a value that must be unique to the first row that has it; the others keep it as a further value."""
-        value = quoted("v_" + path)
-        mine = f"SELECT value FROM temp.taken WHERE object = {literal(self._step.to)} AND path = {literal(path)}"
+        value, mine = quoted("v_" + path), f"object = {literal(self._step.to)} AND path = {literal(path)}"
+        holder = literal(self._step.prefix + ":") + " || _key"
         candidates = f"SELECT _id, _key, _file, _row, {value} AS v FROM ({rows}) WHERE {value} IS NOT NULL"
         self._con.execute(
             f"CREATE OR REPLACE TEMP TABLE not_first AS WITH c AS ({candidates}), "
-            f"repeated AS (SELECT v FROM c GROUP BY v HAVING count(*) > 1 UNION SELECT v FROM c SEMI JOIN ({mine}) AS m ON m.value = c.v) "
-            f"SELECT * EXCLUDE (turn) FROM (SELECT c.*, row_number() OVER (PARTITION BY v ORDER BY _id) AS turn FROM c "
-            f"SEMI JOIN repeated USING (v)) WHERE turn > 1 OR v IN ({mine})"
+            f"mine AS (SELECT value, any_value(holder) AS holder FROM temp.taken WHERE {mine} GROUP BY value), "
+            f"repeated AS (SELECT v FROM c GROUP BY v HAVING count(*) > 1 "
+            f"UNION SELECT v FROM c SEMI JOIN mine ON mine.value = c.v) "
+            f"SELECT c.*, coalesce(mine.holder, first_value({holder}) OVER turns) AS holder, "
+            f"row_number() OVER turns AS turn, mine.value IS NOT NULL AS held "
+            f"FROM c SEMI JOIN repeated USING (v) LEFT JOIN mine ON mine.value = c.v "
+            f"WINDOW turns AS (PARTITION BY c.v ORDER BY _id) QUALIFY turn > 1 OR held"
         )
         self._con.execute(
-            f"INSERT INTO temp.taken SELECT {literal(self._step.to)}, {literal(path)}, v FROM ({candidates}) "
+            f"INSERT INTO temp.taken SELECT {literal(self._step.to)}, {literal(path)}, v, {holder} FROM ({candidates}) "
             f"ANTI JOIN not_first USING (_id)"
         )
         self._con.execute(
-            f"INSERT INTO {PREPARED_PROBLEMS} SELECT {literal(self._step.step)}, _key, {literal(path)}, 'shared_value', "
-            f"(SELECT text FROM temp.reasons WHERE code = 'shared_value'), _file, _row, 1 FROM not_first ORDER BY _id"
+            f"INSERT INTO {PREPARED_PROBLEMS} SELECT {literal(self._step.step)}, _key, {literal(path)}, "
+            f"'shared_value', (SELECT text FROM temp.reasons WHERE code = 'shared_value'), _file, _row, 1, "
+            f"'kept by ' || holder FROM not_first ORDER BY _id"
         )
         return (
             f"SELECT r.* REPLACE (CASE WHEN n._id IS NULL THEN r.{value} END AS {value}), "

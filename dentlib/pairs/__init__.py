@@ -15,10 +15,10 @@ from dentlib.pairs.model import (
     OwnersTable,
     Pair,
     Related,
-    ScopeRule,
     SchemaField,
     SchemaObject,
     SchemaWords,
+    ScopeRule,
     Step,
 )
 

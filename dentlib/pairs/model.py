@@ -90,7 +90,7 @@ class DatePlus(_Rule):
 class FieldRule(_Rule):
     """How one destination field is made. Exactly one of source, constant, template, date_plus.
 
-    `combine`, where there are several sources: `first` that is filled, `join`ed by the separator, or `collect` (phones).
+    `combine`, where there are several sources: `first` that is filled, `join`ed by the separator, `collect` (phones).
     `apply`: value functions (see `dentlib.mapping.values`); without it the one of the source field's own type.
     `at`: local time of day for a date that becomes a point in time. `values`: canonical source value → option.
     `values_matching`: values that match this regular expression stand for themselves.
@@ -182,7 +182,8 @@ class Step(_Rule):
     `key`: the logical field that identifies a row, or `content` (hash of the row and its ordinal among equals).
     `only`: routing between steps (not an outcome). `where`: scope. `prefix`: kind in `sourceSystemId`; empty for
     links and attachments, which are known by their id alone. `created`: the original time of creation, kept in
-    `createdAt` and in `originalCreatedAt`. `error_budget`: share of rejects above which a run stops.
+    `createdAt` and in `originalCreatedAt`. `error_budget`: share of rejects above which a run stops. `history`: the
+    reference that tells how old a row is; with it, a map may cut the history off (`history:` in map.yaml).
     """
 
     step: str
@@ -201,6 +202,7 @@ class Step(_Rule):
     file: FileRule | None = None
     created: FieldRule | None = None
     when_choice: Mapping[str, str] = Field(default_factory=dict)
+    history: str = ""
 
 
 class OptionsFrom(_Rule):
@@ -284,7 +286,10 @@ class Rebuild(_Rule):
 
 
 class Pair(_Rule):
-    """A source × destination: what becomes what."""
+    """A source × destination: what becomes what.
+
+    `sensitive`: what a person must agree to be readable in the CRM → source object → its logical fields.
+    """
 
     source: str
     destination: str
@@ -296,6 +301,7 @@ class Pair(_Rule):
     not_migrated: Mapping[str, Mapping[str, NotMigrated]] = Field(default_factory=dict)
     rebuild: Mapping[str, Rebuild] = Field(default_factory=dict)
     rebuild_note: str = ""
+    sensitive: Mapping[str, Mapping[str, Texts]] = Field(default_factory=dict)
     consent: Mapping[str, Condition] = Field(default_factory=dict)
 
     @model_validator(mode="after")
