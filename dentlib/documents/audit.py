@@ -13,6 +13,7 @@ READABLE = ("csv", "xlsx")
 """Kinds of files that have rows. The names of all others may name a patient, and are masked."""
 
 _MOST_VALUES = 12
+_TO_ANSWER = Status("answer", Tone.STOP)
 _FORMAT_WORDS = {
     "%Y": "YYYY",
     "%y": "YY",
@@ -39,7 +40,7 @@ def summary(facts: AuditFacts) -> Section:
     rows = sum(t.rows for t in facts.tables)
     must = [f for f in facts.findings if f.severity is Severity.ERROR]
     recognised = [t for t in facts.tables if t.object]
-    status = Status("decide", Tone.STOP) if must else Status("ready", Tone.GOOD)
+    status = Status("answer", Tone.CHECK) if must else Status("ready", Tone.GOOD)
     tail = (
         f"{numbers.things(len(must), 'finding').capitalize()} {'needs' if len(must) == 1 else 'need'} an answer from "
         "the practice; without one, the rule of the map holds."
@@ -56,7 +57,7 @@ def summary(facts: AuditFacts) -> Section:
             Figure("files", numbers.count(len(facts.intake.files))),
             Figure("rows", numbers.count(rows), f"in {numbers.things(len(facts.tables), 'table')}"),
             Figure("tables recognised", numbers.count(len(recognised)), f"of {numbers.count(len(facts.tables))}"),
-            Figure("to decide", numbers.count(len(must)), "findings", Tone.STOP if must else Tone.GOOD),
+            Figure("to answer", numbers.count(len(must)), "findings", Tone.CHECK if must else Tone.GOOD),
             Figure("to check", numbers.count(sum(f.severity is Severity.WARNING for f in facts.findings)), "findings"),
         ),
     )
@@ -95,7 +96,7 @@ def _findings(facts: AuditFacts) -> Section:
     must = sum(f.severity is Severity.ERROR for f in found)
     check = sum(f.severity is Severity.WARNING for f in found)
     sentence = (
-        f"{numbers.things(must, 'finding').capitalize()} to decide, {numbers.count(check)} to check, "
+        f"{numbers.things(must, 'finding').capitalize()} to answer, {numbers.count(check)} to check, "
         f"{numbers.count(len(found) - must - check)} for information."
         if found
         else "Nothing unusual was found in the data."
@@ -119,7 +120,7 @@ def _findings(facts: AuditFacts) -> Section:
                 ),
                 rows=tuple(
                     (
-                        severity(f.severity),
+                        _TO_ANSWER if f.severity is Severity.ERROR else severity(f.severity),
                         _where(f.table, f.column),
                         first_upper(readable(f.message)),
                         Share(f.count, f.of),
@@ -135,7 +136,7 @@ def _findings(facts: AuditFacts) -> Section:
 
 def _verdict(must: int, check: int) -> Status:
     if must:
-        return Status("decide", Tone.STOP)
+        return _TO_ANSWER
     return Status("check", Tone.CHECK) if check else Status("fine", Tone.GOOD)
 
 

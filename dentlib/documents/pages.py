@@ -49,6 +49,7 @@ class PageKind(BaseModel):
     answers: str
     reader: str
     sections: tuple[str, ...]
+    asks: str = "Decisions needed"
 
 
 class _Builder(NamedTuple):

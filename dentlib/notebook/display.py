@@ -19,6 +19,11 @@ class Decidable(Protocol):
         ...
 
     @property
+    def exit_code(self) -> int:
+        """0 where the next stage can start."""
+        ...
+
+    @property
     def pages(self) -> Sequence[Path]:
         """The client pages that were written."""
         ...
@@ -30,10 +35,20 @@ def decisions_needed(result: Decidable) -> Section:
     return Section(
         name="decisions",
         heading="Decisions needed",
-        finding=f"{numbers.things(len(asked), 'decision').capitalize()} needed before the next stage."
+        finding=_asked(len(asked), bool(result.exit_code)),
+        status=Status("decide", Tone.STOP)
+        if result.exit_code
+        else Status("answer", Tone.CHECK)
         if asked
-        else "No decision is needed: the next stage can start.",
-        status=Status("decide", Tone.STOP) if asked else Status("go on", Tone.GOOD),
+        else Status("go on", Tone.GOOD),
         items=asked,
         note="To read: " + ", ".join(f"{p.parent.name}/{p.name}" for p in result.pages) if result.pages else "",
     )
+
+
+def _asked(n: int, waits: bool) -> str:
+    if waits:
+        return f"{numbers.things(n, 'decision').capitalize()} needed before the next stage."
+    if n:
+        return f"{numbers.things(n, 'answer').capitalize()} asked of the practice; the next stage can start."
+    return "No decision is needed: the next stage can start."

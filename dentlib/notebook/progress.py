@@ -46,6 +46,8 @@ class _Work:
 
     def says(self, now_s: float) -> str:
         """Say how far it is in plain words: `patients 3,000/4,871 rows, about 12 s left`."""
+        if self.total == 0 and not self.done:
+            return f"{self.name}: nothing to do" + (f" ({self.note})" if self.note else "")
         of = "" if self.total is None else f"/{numbers.count(self.total)}"
         text = f"{self.name} {numbers.count(self.done)}{of}"
         if self.ended_s is not None:

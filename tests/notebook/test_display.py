@@ -12,6 +12,7 @@ class Result:
 
     decisions: tuple[str, ...]
     pages: tuple[Path, ...] = (Path("/somewhere/reports/audit.html"),)
+    exit_code: int = 1
 
 
 def test_decisions_are_listed_with_the_page_to_read() -> None:
@@ -24,6 +25,13 @@ def test_decisions_are_listed_with_the_page_to_read() -> None:
 
 def test_without_decisions_the_next_stage_can_start() -> None:
     """Nothing to decide is said as well."""
-    section = decisions_needed(Result((), ()))
+    section = decisions_needed(Result((), (), 0))
     assert section.finding == "No decision is needed: the next stage can start."
     assert section.items == ()
+
+
+def test_a_question_that_stops_nothing_says_so() -> None:
+    """Findings of the audit are asked of the practice; the line goes on without an answer."""
+    section = decisions_needed(Result(("Were they deleted?",), (), 0))
+    assert section.finding == "1 answer asked of the practice; the next stage can start."
+    assert section.items == ("Were they deleted?",)
