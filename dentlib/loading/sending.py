@@ -82,18 +82,21 @@ class Sender:
 
     # ---- creating ----------------------------------------------------------------------------------------------
 
-    def intend(self, step: LoadStep, rows: list[Row], *, looked: bool = False) -> Sent:
-        """Commit the intent to create these rows."""
+    def intend(self, step: LoadStep, rows: list[Row], *, looked: bool = False, after: Sent | None = None) -> Sent:
+        """Commit the intent to create these rows, and with it the outcome of `after`, which was answered well."""
         self.hook("before intent")
-        call = self.ledger.begin_call(
-            run=self.run_id,
-            step=step.name,
-            object_name=step.object_name,
-            op="create",
-            tag=self._tag,
-            rows=[r.intent for r in rows],
-            block=b'{"new":[' + b",".join([r.json for r in rows]) + b"]}",
-        )
+        with self.ledger.transaction():
+            if after is not None:
+                self.ledger.end_call(after.call, run=self.run_id, result="written")
+            call = self.ledger.begin_call(
+                run=self.run_id,
+                step=step.name,
+                object_name=step.object_name,
+                op="create",
+                tag=self._tag,
+                rows=[r.intent for r in rows],
+                block=b'{"new":[' + b",".join([r.json for r in rows]) + b"]}",
+            )
         self.hook("intent committed")
         return Sent(step, rows, call, looked)
 

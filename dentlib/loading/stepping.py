@@ -43,6 +43,7 @@ class StepLoad:
         self._retry_failed = retry_failed
         self._known_trouble = sender.ledger.trouble(sender.run_id, step.name)
         self._in_flight: Sent | None = None
+        self._answered: Sent | None = None  # answered well, outcome not yet committed
         self.conflicts: list[FieldConflict] = []
 
     @property
@@ -60,7 +61,7 @@ class StepLoad:
             ready = self._with_files(batch)
             if not ready:
                 continue
-            self._advance(self._sender.intend(self._step, ready))
+            self._advance(ready)
             if not ahead:
                 self._drain()
             yield self._counts.total() - done
@@ -68,23 +69,35 @@ class StepLoad:
         self._drain()
         yield self._counts.total() - done
 
-    def _advance(self, following: Sent) -> None:
-        """Send the next batch as soon as the one in flight has its answer; its outcome is recorded meanwhile."""
+    def _advance(self, rows: list[Row]) -> None:
+        """Send the next batch as soon as the one in flight has its answer.
+
+        The outcome of a plain answer is committed together with the intent of the batch after the next, while that one
+        is in flight: one commit for each call, and none that the destination has to wait for.
+        """
+        following = self._sender.intend(self._step, rows, after=self._answered)
+        self._count_answered()
         before, self._in_flight = self._in_flight, following
         if before is None:
             self._sender.send(following)
         elif self._sender.answered_well(before):
             self._sender.send(following)
-            self._take(self._sender.settle(before))
+            self._answered = before
         else:
             self._take(self._sender.settle(before))
             self._sender.send(following)
 
+    def _count_answered(self) -> None:
+        if self._answered is not None:
+            self._counts[Outcome.CREATED] += len(self._answered.rows)
+            self._answered = None
+
     def _drain(self) -> None:
-        """Bring the call in flight to its end; a client serves one call at a time."""
-        before, self._in_flight = self._in_flight, None
-        if before is not None:
-            self._take(self._sender.settle(before))
+        """Bring the calls under way to their end; a client serves one call at a time."""
+        for before in (self._answered, self._in_flight):
+            if before is not None:
+                self._take(self._sender.settle(before))
+        self._answered = self._in_flight = None
 
     def _take(self, written: Written) -> None:
         self._counts[Outcome.CREATED] += written.created

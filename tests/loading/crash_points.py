@@ -78,8 +78,8 @@ def plant(control: str) -> None:
     if control == "outcome-first":
         intend = Sender.intend
 
-        def both(self: Sender, step: Any, rows: Any, *, looked: bool = False) -> Sent:
-            sent = intend(self, step, rows, looked=looked)
+        def both(self: Sender, step: Any, rows: Any, **more: Any) -> Sent:
+            sent = intend(self, step, rows, **more | {"after": None})
             self.ledger.end_call(sent.call, run=self.run_id, result="written")
             return sent
 
@@ -87,7 +87,7 @@ def plant(control: str) -> None:
             self.hook("before outcome")
             return Written(created=len(sent.rows))
 
-        Sender.intend = both  # type: ignore[method-assign]
+        Sender.intend = both  # type: ignore[method-assign, assignment]
         Sender._end = nothing_more  # type: ignore[method-assign]
     elif control == "assume-written":
 
