@@ -35,7 +35,8 @@ COPY (SELECT a.AptNum, a.PatientID, try_strptime(a.AptDate || ' ' || a.AptTime, 
         try_strptime(a.AptDate || ' ' || a.AptTime, '%m/%d/%Y %I:%M %p')
           + to_minutes(try_cast(a.LengthMin AS INTEGER)) AS ends,
         a.AptType, a.AptStatus, trim(a.AptNote) AS note, a.ProvID, p.PatNum IS NOT NULL AS has_patient
-      FROM read_csv('{folder}/Appointments.csv', all_varchar = true, header = true, null_padding = true) a
+      FROM read_csv('{folder}/Appointments.csv', all_varchar = true, header = true, strict_mode = false,
+        null_padding = true, parallel = false) a
       LEFT JOIN read_csv('{folder}/Patients.csv', all_varchar = true, header = true) p ON p.PatNum = a.PatientID)
   TO '{out}/appointments.parquet' (FORMAT parquet);
 """
