@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from dentlib.documents import numbers
 from dentlib.documents.audit import first_upper, problem_table
-from dentlib.documents.setup import changes, matched, name_of, staff
+from dentlib.documents.setup import changes, matched, name_of, staff, to_rebuild
 from dentlib.documents.view import Column, Figure, Section, Share, Status, Table, Tone
 from dentlib.facts import MapLine, MappingFacts, ValueMapFacts
 from dentlib.model import Decision, Severity
@@ -45,7 +45,7 @@ def summary(facts: MappingFacts) -> Section:
             Figure("columns carried", numbers.count(_columns(carried)), f"of {numbers.count(_columns(facts.lines))}"),
             Figure("added to the CRM", numbers.count(len(changes(facts))), "objects, fields and options"),
             Figure("dentists and staff matched", numbers.count(len(matched(facts))), f"of {len(staff(facts))}"),
-            Figure("to build again", numbers.count(len(facts.rebuild)), "automatic steps"),
+            Figure("to build again", numbers.count(len(to_rebuild(facts))), "by hand"),
             Figure("decisions open", numbers.count(len(asked)), "", Tone.STOP if asked else Tone.GOOD),
         ),
     )

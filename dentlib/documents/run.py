@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from dentlib.documents import numbers
 from dentlib.documents.outcomes import harmless, not_arrived, outcomes_section, totals, word
@@ -166,30 +167,42 @@ def _check_rows(checks: Sequence[CheckFacts]) -> tuple[tuple[object, ...], ...]:
 
 
 def _grouped(facts: RunFacts) -> tuple[tuple[object, ...], ...]:
-    """Return the checks as rows, a check that several steps passed in one of them; any other verdict stands alone."""
-    steps = {s.step for s in facts.steps}
-    same: dict[tuple[str, str, str], list[CheckFacts]] = {}
-    alone: list[CheckFacts] = []
+    """Return the checks as rows, those passed for one reason in several steps as one; any other stands alone."""
+    label = {s.step: s.label or s.step for s in facts.steps}
+    same: dict[tuple[str, str], list[CheckFacts]] = {}
     for c in facts.checks:
         step, _, asked = c.description.partition(": ")
-        if c.success is True and step in steps and asked and not c.detail:
-            same.setdefault((c.point, asked, c.why), []).append(c)
-        else:
-            alone.append(c)
-    together = [_together(point, asked, why, checks) for (point, asked, why), checks in same.items()]
-    return _check_rows([*alone, *together])
+        of_step = c.success is True and step in label and bool(asked) and not c.detail
+        same.setdefault((c.point, c.why if of_step else c.rule), []).append(c)
+    told = [_together(checks, label) for checks in same.values()]
+    return tuple((*row[:3], _none_of(row[3]), *row[4:]) for row in _check_rows(told))
 
 
-def _together(point: str, asked: str, why: str, checks: Sequence[CheckFacts]) -> CheckFacts:
-    return CheckFacts(
-        point=point,
-        rule=asked,
-        description=f"{asked[:1].upper()}{asked[1:]}, in each of {numbers.things(len(checks), 'step')}",
-        success=True,
+def _none_of(wrong: object) -> str:
+    return f"none of {numbers.count(wrong.of)}" if isinstance(wrong, Share) and wrong.n == 0 else str(wrong)
+
+
+def _together(checks: Sequence[CheckFacts], label: Mapping[str, str]) -> CheckFacts:
+    """Return one check that stands for several; what they ask has the same end: `… is filled in every record`."""
+    first = checks[0]
+    step, _, asked = first.description.partition(": ")
+    if len(checks) == 1:
+        return replace(first, description=f"{label[step]}: {asked}" if step in label else first.description)
+    questions = {c.description.partition(": ")[2] for c in checks}
+    subject = "" if len(questions) == 1 else "each field "
+    words = _shared_end([q.split() for q in questions])
+    description = f"{subject}{' '.join(words)} ({numbers.things(len(checks), 'check')})"
+    return replace(
+        first,
+        description=description[:1].upper() + description[1:],
         numerator=sum(c.numerator for c in checks),
         denominator=sum(c.denominator for c in checks),
-        why=why,
     )
+
+
+def _shared_end(questions: Sequence[Sequence[str]]) -> list[str]:
+    backwards = zip(*(reversed(words) for words in questions), strict=False)  # as long as the shortest
+    return [same[0] for same in takewhile(lambda words: len(set(words)) == 1, backwards)][::-1]
 
 
 def _reasons(facts: RunFacts) -> Section:

@@ -192,7 +192,8 @@ def _by_step(facts: SampleFacts, names: dict[tuple[str, str], str], reveal: bool
     of_step: dict[str, dict[str, list[DiffRow]]] = {}
     for d in facts.diff:
         of_step.setdefault(d.step, {}).setdefault(d.source_key, []).append(d)
-    return tuple(_step_table(label.get(step, step), step, of, names, reveal) for step, of in of_step.items())
+    most_first = sorted(of_step.items(), key=lambda x: -len(x[1]))
+    return tuple(_step_table(label.get(step, step), step, of, names, reveal) for step, of in most_first)
 
 
 def _step_table(
@@ -201,7 +202,7 @@ def _step_table(
     told = sorted(records.values(), key=lambda r: (all(d.same for d in r), -sum(bool(d.stored) for d in r)))
     shown = told[:_RECORDS_SHOWN]
     shown += [r for r in told[_RECORDS_SHOWN:] if not all(d.same for d in r)]
-    rows = [d for r in shown for d in sorted(r, key=lambda d: d.same) if d.source or d.intended or d.stored]
+    rows = [d for r in shown for d in sorted(r, key=lambda d: d.same) if _source(d) or d.intended or d.stored]
     differs = any(not d.same for d in rows)
     table = Table(
         name=f"diff-{step}",
@@ -233,7 +234,7 @@ def _diff_row(d: DiffRow, names: dict[tuple[str, str], str], reveal: bool) -> tu
         names[d.step, d.source_key],
         d.source_columns or None,
         d.field,
-        *(_value(v, d.identifier_class, reveal) for v in (d.source, *_readable(d))),
+        *(_value(v, d.identifier_class, reveal) for v in (_source(d), *_readable(d))),
         Status("equal", Tone.GOOD) if d.same else Status("differs", Tone.CHECK if d.reason else Tone.STOP),
         (d.reason if reveal else harmless(d.reason)) or None,
     )
@@ -249,6 +250,11 @@ def _value(value: str, identifier_class: str, reveal: bool) -> str | None:
     if len(shown) > _LONGEST_SHOWN:
         return f"{shown[:_LONGEST_SHOWN]}… ({numbers.things(len(value), 'character')} in all)"
     return shown or None
+
+
+def _source(d: DiffRow) -> str:
+    """Return the source's text; nothing where there is no column and the text only says so again."""
+    return "" if d.source_columns == f"({d.source})" else d.source
 
 
 def _readable(d: DiffRow) -> tuple[str, str]:

@@ -106,7 +106,7 @@ def _schema_row(i: SchemaItem) -> tuple[object, ...]:
         i.type or ("object" if not i.field else None),
         numbers.listing([o.label for o in options], most=8) or None,
         (wanted.offer_name if wanted else "") or None,
-        i.reason or None,
+        None if i.decision is Decision.CREATE else first_upper(i.reason) or None,  # of an addition: that it isn't there
     )
 
 
@@ -135,7 +135,7 @@ def _owners(facts: MappingFacts) -> Section:
         name="owners",
         heading="Dentists and staff",
         finding=f"{numbers.share_of(len(matched(facts)), len(staff(facts)), 'dentist or member of staff', _STAFF)} "
-        f"{'is' if len(matched(facts)) == 1 else 'are'} a member of the CRM with the same e-mail. "
+        f"{'was' if len(matched(facts)) == 1 else 'were'} found in the CRM by e-mail. "
         + (_others(other) if other else "Nobody's records go elsewhere."),
         status=Status("decide", Tone.STOP)
         if nobody
@@ -154,7 +154,6 @@ def _owners(facts: MappingFacts) -> Section:
                     Column("Their e-mail", "email"),
                     Column("Records", "number"),
                     Column("Go to"),
-                    Column("Member's e-mail", "email"),
                     Column("Why"),
                 ),
                 rows=tuple(_owner_row(o) for o in sorted(facts.owners, key=lambda o: (o.how == "matched", -o.records))),
@@ -171,9 +170,9 @@ def _others(other: Sequence[OwnerRow]) -> str:
     """Say how many records of others go to whom."""
     by_member: Counter[str] = Counter()
     for o in other:
-        by_member[o.member_name or "nobody"] += o.records
+        by_member[f"{o.member_name} ({o.member_email})" if o.member_email else o.member_name or "nobody"] += o.records
     told = [f"{numbers.things(n, 'record')} to {name}" for name, n in by_member.most_common() if n]
-    return f"Of all others go {numbers.listing(told)}." if told else "The others have no records."
+    return f"What is not theirs goes to others: {numbers.listing(told)}." if told else "The others have no records."
 
 
 def _owner_row(o: OwnerRow) -> tuple[object, ...]:
@@ -185,7 +184,6 @@ def _owner_row(o: OwnerRow) -> tuple[object, ...]:
         o.email or None,
         o.records,
         o.member_name or None,
-        (o.member_email or None) if o.member_email.lower() != o.email.lower() else "the same",
         first_upper(o.reason) or None,
     )
 
@@ -193,8 +191,13 @@ def _owner_row(o: OwnerRow) -> tuple[object, ...]:
 _REBUILT = ("kind", "name", "applies_to", "trigger", "condition", "action", "means")
 
 
+def to_rebuild(facts: MappingFacts) -> list[dict[str, Any]]:
+    """Return the definitions that must be built again; a line without a name only remarks on all of them."""
+    return [d for d in facts.rebuild if d.get("name")]
+
+
 def _rebuild(facts: MappingFacts) -> Section:
-    named = [d for d in facts.rebuild if d.get("name")]
+    named = to_rebuild(facts)
     remarks = tuple(str(d["means"]) for d in facts.rebuild if not d.get("name") and d.get("means"))
     by_kind = Counter(str(d.get("kind") or "other") for d in named)
     told = numbers.listing([numbers.things(n, kind.lower()) for kind, n in by_kind.items()], most=20)
@@ -246,5 +249,5 @@ def _of_kind(kind: str, named: Sequence[Mapping[str, Any]]) -> Table:
     means = {str(d.get("means") or "") for d in rows}
     same = means.pop() if len(means) == 1 else ""
     shown = [{**d, "kind": None, "means": None if same else d.get("means")} for d in rows]
-    caption = f"{kind}: {numbers.count(len(rows))}" + (f". Built again with: {same}" if same else "")
+    caption = numbers.things(len(rows), kind.lower()) + (f". Built again with: {same}" if same else "")
     return _rebuild_table(f"rebuild-{kind.lower()}", caption, shown).without_empty()
