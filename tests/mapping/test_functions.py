@@ -81,7 +81,9 @@ def test_sql_and_python_agree(con: duckdb.DuckDBPyConnection, name: str, context
     assert sorted(map(repr, by_sql)) == sorted(map(repr, by_python))
 
 
-PIECES = st.sampled_from(["0", "1", "2", "9", "12", "19", "20", "31", "/", "-", ":", " ", ".", ",", "T", "Z", "AM", "$", "("])
+PIECES = st.sampled_from(
+    ["0", "1", "2", "9", "12", "19", "20", "31", "/", "-", ":", " ", ".", ",", "T", "Z", "AM", "$", "("]
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -91,4 +93,6 @@ def test_sql_and_python_agree_on_any_mess(con: duckdb.DuckDBPyConnection, name: 
     """The same, for texts made of the pieces that dates, amounts and phones are made of."""
     wanted = [t for t in texts if t.strip()]
     if wanted:
-        assert sorted(map(repr, both(con, name, wanted, MDY, ""))) == sorted(map(repr, alone(con, name, wanted, MDY, "")))
+        assert sorted(map(repr, both(con, name, wanted, MDY, ""))) == sorted(
+            map(repr, alone(con, name, wanted, MDY, ""))
+        )

@@ -175,7 +175,9 @@ def test_integer(text: str, number: int | None) -> None:
     assert values.integer(text)[0] == number
 
 
-@pytest.mark.parametrize(("text", "truth"), [("Y", True), ("nee", False), ("Evet", True), ("0", False), ("maybe", None)])
+@pytest.mark.parametrize(
+    ("text", "truth"), [("Y", True), ("nee", False), ("Evet", True), ("0", False), ("maybe", None)]
+)
 def test_boolean(text: str, truth: bool | None) -> None:
     """Yes and no in the languages of the vocabulary; anything else is told."""
     assert values.boolean(text)[0] is truth
