@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dentlib.documents import numbers
 from dentlib.documents.outcomes import harmless
 from dentlib.documents.view import Column, Figure, Section, Status, Table, Tone
@@ -24,7 +26,7 @@ def summary(facts: RollbackFacts) -> Section:
     else:
         finding = (
             f"{numbers.things(destroyed, 'record').capitalize()} were taken out of the workspace of {facts.client}, "
-            f"{numbers.count(restored)} put back as they were. "
+            f"{numbers.count(restored) if restored else 'none had to be'} put back as they were. "
             + ("The workspace is as it was before." if not _left(facts) else "The workspace is not quite as it was.")
         )
     return Section(
@@ -78,7 +80,7 @@ def _taken_back(facts: RollbackFacts) -> Section:
         name="summary",
         heading="What is taken back" if facts.preview else "What was taken back",
         finding=f"{numbers.things(sum(destroyed.values()), 'record').capitalize()} {would}removed for good, "
-        f"{numbers.count(sum(restored.values()))} {would}given their earlier values, "
+        f"{numbers.count(sum(restored.values())) if restored else 'none'} {would}given their earlier values, "
         f"{numbers.things(len(facts.schema_removed), 'addition')} to the workspace {would}removed.",
         status=verdict(facts),
         note=f"{numbers.things(facts.side_effects, 'entry', 'entries').capitalize()} that the CRM itself had written "
@@ -99,13 +101,22 @@ def _taken_back(facts: RollbackFacts) -> Section:
                 Table(
                     name="schema-removed",
                     caption="Additions to the workspace that are removed",
-                    columns=(Column("Object or field", "code"),),
-                    rows=tuple((name,) for name in facts.schema_removed),
+                    columns=(Column("Object", "code"), Column("Additions", "number"), Column("Which")),
+                    rows=_by_object(facts.schema_removed),
                 ),
             )
             if t.rows
         ),
     )
+
+
+def _by_object(removed: Sequence[str]) -> tuple[tuple[object, ...], ...]:
+    """Return a row for each object: `person.gender` is a field of it, `procedure` the object itself."""
+    fields: dict[str, list[str]] = {}
+    for name in removed:
+        owner, _, field = name.partition(".")
+        fields.setdefault(owner, []).append(field or "the object itself")
+    return tuple((owner, len(names), ", ".join(names)) for owner, names in sorted(fields.items()))
 
 
 def _proof(facts: RollbackFacts) -> Section:
