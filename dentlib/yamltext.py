@@ -39,7 +39,8 @@ def line_of(path: Path, keys: Sequence[str | int]) -> int:
     line = 1
     for key in keys:
         try:
-            line = (node.lc.key(key) if isinstance(node, dict) else node.lc.item(key))[0] + 1
+            marks: Any = node.lc
+            line = (marks.key(key) if isinstance(node, dict) else marks.item(key))[0] + 1
             node = node[key]
         except (KeyError, IndexError, TypeError, AttributeError):
             break

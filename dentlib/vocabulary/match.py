@@ -95,7 +95,7 @@ def assign(tables: Sequence[TableShape], vocabulary: Vocabulary) -> Assignment:
     Confidence runs from 0 to 1; a column below 0.6 and a table below 0.5 are left unrecognised.
     """
     matcher = _Matcher(vocabulary)
-    scored = []
+    scored: list[tuple[float, int, TableShape, str, str, dict[str, ColumnMatch]]] = []
     for shape in tables:
         for name, words in vocabulary.objects.items():
             columns = matcher.columns(shape, name, words)

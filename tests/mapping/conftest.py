@@ -87,14 +87,14 @@ def context_of() -> Callable[..., PrepareContext]:
     return context
 
 
-@pytest.fixture()
+@pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     """An empty database."""
     with duckdb.connect(config={"threads": 1}) as connection:
         yield connection
 
 
-@pytest.fixture()
+@pytest.fixture
 def work(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> Callable[..., Prepared]:
     """Return a function that takes raw tables and a patch, proposes the map, and prepares."""
 

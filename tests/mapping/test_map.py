@@ -79,7 +79,8 @@ def test_a_later_proposal_keeps_what_a_person_wrote(practice: Prepared, tmp_path
     """New tables and columns are added; decisions and comments stay."""
     path = tmp_path / "map.yaml"
     path.write_text(
-        "# ours\ntables:\n  patients:\n    object: patient\n    columns:\n      PatNum: patient_id\n      SSN:   # asked\n"
+        "# ours\ntables:\n  patients:\n    object: patient\n    columns:\n"
+        "      PatNum: patient_id\n      SSN:   # asked\n"
     )
     proposals = propose(practice.con, load_vocabulary("dent-o-soft"), PAIR)
     assert write_proposals(proposals, tmp_path) == path
@@ -170,7 +171,10 @@ def test_a_check_finds(con: duckdb.DuckDBPyConnection, tmp_path: Path, patch: st
 
 def test_a_check_finds_everything_at_once_and_names_the_line(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     """A person mends a map in one go."""
-    patch = "tables:\n  patients:\n    object: patient\n    columns:\n      PatNum: patient_no\n      LName: surname\n      Birthdate: null\n"
+    patch = (
+        "tables:\n  patients:\n    object: patient\n    columns:\n"
+        "      PatNum: patient_no\n      LName: surname\n      Birthdate: null\n"
+    )
     found = [p for p in check(person_only(con, tmp_path, patch), con) if p.code == "unknown_field"]
     assert [p.where.split(":")[0] for p in found] == ["map.yaml, line 5", "map.yaml, line 6"]
 

@@ -300,13 +300,16 @@ def test_procedures_are_summed_up_on_their_plan_to_the_cent(work: Work) -> None:
         "PlanAmount": "$2,400.00",
         "ProvID": "3",
     }
-    rows = [
-        {"ProcNum": "1", "PatNum": "1", "PlanID": "1", "ProcCode": "D2750", "ToothNum": "3,4", "Surf": "dom", "Fee": "0.10"},
-        {"ProcNum": "2", "PatNum": "1", "PlanID": "1", "ProcCode": "D1110", "ToothNum": "4", "Surf": "MOD", "Fee": "0.20"},
-        {"ProcNum": "3", "PatNum": "1", "PlanID": "1", "ProcCode": "XR-9", "ToothNum": "", "Surf": "", "Fee": "1,000.005"},
-        {"ProcNum": "3", "PatNum": "1", "PlanID": "1", "ProcCode": "XR-9", "ToothNum": "", "Surf": "", "Fee": "1,000.005"},
-        {"ProcNum": "4", "PatNum": "1", "PlanID": "", "ProcCode": "D0120", "ToothNum": "", "Surf": "", "Fee": "5.00"},
-    ]  # fmt: skip
+    repeated = ("3", "1", "XR-9", "", "", "1,000.005")
+    cells = [
+        ("1", "1", "D2750", "3,4", "dom", "0.10"),
+        ("2", "1", "D1110", "4", "MOD", "0.20"),
+        repeated,
+        repeated,
+        ("4", "", "D0120", "", "", "5.00"),
+    ]
+    names = ("ProcNum", "PlanID", "ProcCode", "ToothNum", "Surf", "Fee")
+    rows = [{"PatNum": "1"} | dict(zip(names, c, strict=True)) for c in cells]
     staff = [{"StaffID": "3", "LName": "Velden", "FName": "Mara", "EMail": " MARA.Velden@Brightsmile.example"}]
     done = work({"patients": [patient("1")], "treatplans": [plan], "procedures": rows, "staff": staff})
     found = done.payloads("plans")["1"]

@@ -79,7 +79,7 @@ def test_every_other_table_and_column_is_listed(taken: Any) -> None:
 
 def test_proposals_agree_with_a_competent_analyst(taken: Any) -> None:
     """Of the answer key's columns for the tables that move, most are recognised."""
-    con, chosen = taken
+    _, chosen = taken
     with (Path(str(FOLDER)) / "answer-keys" / "synthea_111.csv").open() as file:
         key = [(r["source_table"], r["source_column"]) for r in csv.DictReader(file)]
     recognised = {(t, c) for t, words in chosen.tables.items() for c, field in words.columns.items() if field}

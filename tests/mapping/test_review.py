@@ -48,8 +48,8 @@ def test_the_sample_is_the_same_every_time_and_holds_odd_values(practice: Prepar
     choose_sample(practice.con, practice.map, practice.facts.steps, size=200)
     assert chosen() == first
     odd = practice.con.execute(
-        "SELECT count(*) FROM prepared.patients AS p SEMI JOIN (SELECT source_key FROM prepared.problems WHERE step = 'patients') AS o "
-        "USING (source_key) WHERE in_sample"
+        "SELECT count(*) FROM prepared.patients SEMI JOIN (SELECT source_key FROM prepared.problems "
+        "WHERE step = 'patients') AS o USING (source_key) WHERE in_sample"
     ).fetchone()
     years = practice.con.execute(
         'SELECT count(DISTINCT left("originalCreatedAt", 4)) FROM prepared.patients WHERE in_sample'
@@ -86,8 +86,8 @@ def test_the_reason_stands_beside_the_value(practice: Prepared) -> None:
 def test_every_column_has_exactly_one_line(practice: Prepared, facts: Any) -> None:
     """Mapped, kept elsewhere, not migrated or a definition: nothing is passed over."""
     expected = practice.con.execute(
-        "SELECT count(*) FROM duckdb_columns() WHERE schema_name = 'raw' AND column_name NOT IN ('_file', '_row', '_line') "
-        "AND database_name = current_database()"
+        "SELECT count(*) FROM duckdb_columns() WHERE schema_name = 'raw' AND database_name = current_database() "
+        "AND column_name NOT IN ('_file', '_row', '_line')"
     ).fetchone()
     assert len(facts.lines) == expected[0] == len({(x.table, x.column) for x in facts.lines})
     status = {(x.table, x.column): x.status for x in facts.lines}
