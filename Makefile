@@ -23,7 +23,7 @@ demo: $(READY)  ## move a sample practice into the built-in sandbox, end to end
 	$(BIN)/python -m dentlib demo
 
 test: $(READY)  ## the test suite (under 8 minutes on two cores)
-	$(BIN)/python -m pytest -n 2 -m "not law"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not law"
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -31,16 +31,16 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy
 
 lab: $(READY)  ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	DENTLIB_HOME="$${DENTLIB_HOME:-$(CURDIR)/engagements}" $(BIN)/jupyter lab --notebook-dir=notebooks
 
 bench: $(READY)  ## figures, as ratios against a baseline in the same run
 	$(BIN)/python benchmarks/run.py
 
 contract: $(READY)  ## replay the recorded exchanges of a real Twenty against the sandbox
-	$(BIN)/python tests/contract/replay.py --all
+	$(BIN)/python tests/contract/replay.py --all 7
 
 laws: $(READY)  ## crash anywhere + resume = never crashed; run + rollback = before
-	$(BIN)/python -m pytest -n 2 -m law
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m law
 
 wheel: $(READY)  ## build the wheel into dist/
 	$(BIN)/uv build --wheel -q

@@ -119,10 +119,14 @@ def approve(
     name: Name,
     what: Annotated[str, typer.Argument(help="map or sample")],
     by: Annotated[str, typer.Option(help="who approves")],
+    backup: Annotated[str, typer.Option(help="with the sample: who backed the CRM up, and when")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Approve the map or the sample, as it stands now. Void as soon as it changes."""
-    terminal.show_approval(stages.approve(name, what, by=by), as_json)
+    """Approve the map or the sample, as it stands now. Void as soon as it changes.
+
+    Approving the map confirms, too, which roles of the CRM will read clinical notes and the like.
+    """
+    terminal.show_approval(stages.approve(name, what, by=by, backup=backup), as_json)
 
 
 @app.command(epilog="Example: dentlib prepare brightsmile")

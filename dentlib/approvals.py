@@ -24,11 +24,12 @@ WHAT_CHANGED = {
     "plan": "the plan for the destination's schema is another",
     "destination": "the destination's schema changed otherwise",
     "sample": "the sample was run again with another result",
+    "access": "other values, or other roles of the CRM that can read them, than were confirmed",
 }
 
 
 class Approval(BaseModel):
-    """One person's yes, to exactly this."""
+    """One person's yes, to exactly this. `confirms`: what else that person vouched for, in words."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,6 +37,7 @@ class Approval(BaseModel):
     by: str
     at: datetime
     hashes: dict[str, str]
+    confirms: list[str] = []
 
     def changed(self, now: Mapping[str, str]) -> list[str]:
         """Say in words what is no longer as it was approved."""

@@ -6,6 +6,7 @@ Split from `stages.py` so that the main flow stays one short page.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,16 +21,16 @@ from dentlib.checks import run_suite
 from dentlib.desk import Desk
 from dentlib.errors import ExportError, GateClosed, UsageError
 from dentlib.extraction import read_manifest, take_in, verify_custody
-from dentlib.facts import AuditFacts, CheckFacts, Forecast, MappingFacts, RunFacts, SampleFacts
+from dentlib.facts import AccessRow, AuditFacts, CheckFacts, Forecast, MappingFacts, RunFacts, SampleFacts
 from dentlib.loading import Deletion, LoadResult, ProbeFacts
 from dentlib.loading.history import RunRecord
 from dentlib.loading.outcomes import outcomes_of
 from dentlib.loading.reconcile import reconcile
 from dentlib.loading.sample_diff import compare_sample
-from dentlib.mapping import Map, PreparedFacts
-from dentlib.mapping.check_rows import check_rows
+from dentlib.mapping import Map, PreparedFacts, SetAside, ValueRemark, check_rows
 from dentlib.model import DestinationSchema, LoadStep, Problem, SchemaPlan, Severity, content_hash
 from dentlib.pairs import load_pair
+from dentlib.results import write_csv
 from dentlib.vocabulary import load_vocabulary
 from dentlib.workdb import quoted
 
@@ -42,6 +43,7 @@ class Mapped:
     schema: DestinationSchema
     plan: SchemaPlan
     problems: tuple[Problem, ...]
+    access: tuple[AccessRow, ...]
     hashes: Mapping[str, str]
 
     @property
@@ -49,6 +51,11 @@ class Mapped:
         """Say what keeps this map from being approved."""
         wrong = [f"{p.where}: {p.message}" for p in self.problems if p.severity is Severity.ERROR]
         return (*wrong, *(f"{i.object}.{i.field or '(object)'}: {i.reason}" for i in self.plan.conflicts))
+
+    @property
+    def readable(self) -> list[str]:
+        """Say who will be able to read what is sensitive; approving the map confirms it."""
+        return [f"{r.what} ({r.object}) can be read by: {', '.join(r.roles) or 'nobody'}" for r in self.access]
 
 
 # ---- export and audit ----------------------------------------------------------------------------------------------
@@ -137,16 +144,19 @@ def mapped(desk: Desk) -> Mapped:
     chosen = mapping.load_map(pair, desk.engagement.map_file)
     schema = desk.destination.describe()
     plan = desk.destination.plan(mapping.wanted_schema(chosen, desk.con))
+    access = mapping.access_rows(chosen, desk.destination.roles_that_read)
     return Mapped(
         map=chosen,
         schema=schema,
         plan=plan,
         problems=tuple(mapping.check(chosen, desk.con, schema)),
+        access=access,
         hashes={
             "map": chosen.hash(),
             "structure": structure,
             "plan": plan.hash(),
             "destination": approvals.destination_base_hash(schema, plan),
+            "access": content_hash([[r.what, r.object, sorted(r.fields), sorted(r.roles)] for r in access]),
         },
     )
 
@@ -187,6 +197,7 @@ def mapping_facts(desk: Desk, now: Mapped) -> MappingFacts:
         client=desk.settings.client,
         problems=now.problems,
         schema=now.plan.items,
+        roles_that_read=desk.destination.roles_that_read,
     )
 
 
@@ -335,8 +346,20 @@ def sample_facts(desk: Desk, now: Mapped, prepared: PreparedFacts, loaded: LoadR
     )
 
 
+def confirmations(desk: Desk) -> tuple[tuple[str, str, datetime], ...]:
+    """Return what was confirmed, by whom and when: approvals, and what they vouched for besides."""
+    found = [approvals.latest(desk.engagement.approvals_file, what) for what in ("map", "sample")]
+    return tuple((words, a.by, a.at) for a in found if a is not None for words in (f"the {a.what}", *a.confirms))
+
+
 def run_facts(
-    desk: Desk, prepared: PreparedFacts, loaded: LoadResult, checks: Sequence[CheckFacts], expected: Forecast
+    desk: Desk,
+    now: Mapped,
+    prepared: PreparedFacts,
+    loaded: LoadResult,
+    checks: Sequence[CheckFacts],
+    expected: Forecast,
+    deletions: Sequence[Deletion],
 ) -> RunFacts:
     """Tell a run or delta: outcomes, reasons, verdicts, forecast against fact."""
     return RunFacts(
@@ -356,10 +379,15 @@ def run_facts(
         switched_off=loaded.switched_off,
         ledger_head=loaded.ledger_head,
         tables=prepared.tables,
+        confirmed=confirmations(desk),
+        remarks=mapping.remark_counts(desk.con, now.map),
+        gone=tuple(Counter(d.step for d in deletions).items()),
     )
 
 
-def reconciled_facts(desk: Desk, prepared: PreparedFacts, last: RunRecord, checks: Sequence[CheckFacts]) -> RunFacts:
+def reconciled_facts(
+    desk: Desk, now: Mapped, prepared: PreparedFacts, last: RunRecord, checks: Sequence[CheckFacts]
+) -> RunFacts:
     """Tell the last run again, with new verdicts; outcomes are those that the ledger holds."""
     steps, reasons = outcomes_of(desk.ledger, last.run_id)
     return RunFacts(
@@ -379,7 +407,15 @@ def reconciled_facts(desk: Desk, prepared: PreparedFacts, last: RunRecord, check
         switched_off=(),
         ledger_head=desk.ledger.head,
         tables=prepared.tables,
+        confirmed=confirmations(desk),
+        remarks=mapping.remark_counts(desk.con, now.map),
     )
+
+
+def write_lists(desk: Desk, now: Mapped, folder: Path) -> None:
+    """Write, row by row, what did not arrive (`rejects.csv`, evidence) and what arrived differently (a deliverable)."""
+    write_csv(folder / "rejects.csv", SetAside, mapping.rows_set_aside(desk.con, now.map))
+    write_csv(desk.engagement.reports / "value-remarks.csv", ValueRemark, mapping.value_remarks(desk.con, now.map))
 
 
 def listed(deletions: Sequence[Deletion]) -> list[dict[str, str]]:

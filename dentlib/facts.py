@@ -307,6 +307,8 @@ class RunFacts:
     switched_off: tuple[str, ...]
     ledger_head: str
     tables: tuple[tuple[str, int, int, int], ...] = ()  # source table, rows, reached a step, in no step
+    confirmed: tuple[tuple[str, str, datetime], ...] = ()  # what a person confirmed, who, when
+    remarks: tuple[tuple[str, str, str, str, str, int], ...] = ()  # step, its label, field, code, reason, rows
     gone: tuple[tuple[str, int], ...] = ()  # delta: step, records that were kept though their source row is gone
 
 

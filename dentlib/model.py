@@ -336,6 +336,10 @@ class Destination(Protocol):
 
     def members(self) -> list[Member]: ...
 
+    def roles_that_read(self, object_name: str) -> list[str]:
+        """Return the labels of the roles whose members see this object's records. Costs no rate."""
+        ...
+
     def plan(self, wanted: WantedSchema) -> SchemaPlan:
         """Compare what is wanted with what is there. Reads only."""
         ...

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import wraps
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -16,7 +17,7 @@ from dentlib.clock import Clock
 from dentlib.documents import Facts
 from dentlib.engagement import Engagement
 from dentlib.errors import DentlibError
-from dentlib.privacy import redact
+from dentlib.privacy import for_spreadsheet, redact
 
 RUN_FOLDER = "DENTLIB_RUN_DIR"
 """Environment variable by which the command line tells a notebook's kernel where its evidence goes."""
@@ -77,6 +78,19 @@ def write_private(path: Path, data: Any) -> Path:
     part = path.with_suffix(".part")
     part.touch(mode=0o600)
     part.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str))
+    part.replace(path)
+    return path
+
+
+def write_csv(path: Path, kind: type, rows: Iterable[Any]) -> Path:
+    """Write dataclasses as CSV (0600, UTF-8 with byte order mark, no cell a formula), whole and at once."""
+    names = [f.name for f in fields(kind)]
+    part = path.with_suffix(".part")
+    part.touch(mode=0o600)
+    with part.open("w", encoding="utf-8-sig", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(names)
+        writer.writerows([for_spreadsheet(getattr(row, n)) for n in names] for row in rows)
     part.replace(path)
     return path
 

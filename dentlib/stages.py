@@ -28,6 +28,11 @@ from dentlib.pairs import load_pair
 from dentlib.results import StageResult, finish, tells_its_errors, write_private
 from dentlib.vocabulary import load_vocabulary
 
+NOT_AGREED = "the reconciliation does not agree: see its checks"
+NO_BACKUP = (
+    "nobody has confirmed that the CRM's own backup was made before this run (dentlib approve … sample --backup)"
+)
+
 
 def new(
     name: str,
@@ -133,14 +138,17 @@ def review(name: str, *, clock: Clock | None = None, progress: Progress | None =
             exit_code=1 if now.blocking else 0,
             notes={"lines": lines, "hashes": dict(now.hashes)},
         )
+        make.write_lists(desk, now, result.folder)
         _cutover_page(desk)
         return result
 
 
 @tells_its_errors
-def approve(name: str, what: str, *, by: str, clock: Clock | None = None) -> dict[str, Any]:
+def approve(name: str, what: str, *, by: str, backup: str = "", clock: Clock | None = None) -> dict[str, Any]:
     """Approve the `map` or the `sample` as it stands now, in a person's name.
 
+    Approving the map also confirms which roles of the CRM will read clinical notes and the like. `backup` (with the
+    sample): who made the CRM's own backup, and when.
     Raises GateClosed while something must be decided first, UsageError for anything else than map or sample.
     """
     if what not in ("map", "sample"):
@@ -156,10 +164,14 @@ def approve(name: str, what: str, *, by: str, clock: Clock | None = None) -> dic
             hashes["sample"] = make.sample_hash(desk)
             if not hashes["sample"]:
                 raise GateClosed("there is no sample to approve", f"dentlib sample {name}")
-        approval = Approval(what=what, by=by.strip(), at=desk.clock.now(), hashes=hashes)
+        confirms = (
+            now.readable if what == "map" else [f"the CRM's own backup: {backup.strip()}"] if backup.strip() else []
+        )
+        approval = Approval(what=what, by=by.strip(), at=desk.clock.now(), hashes=hashes, confirms=confirms)
         approvals.add(desk.engagement.approvals_file, approval)
     following = f"dentlib {'sample' if what == 'map' else 'run'} {name}"
-    return {"engagement": name, "what": what, "by": approval.by, "at": approval.at.isoformat(), "next": following}
+    told = {"engagement": name, "what": what, "by": approval.by, "at": approval.at.isoformat()}
+    return {**told, "confirms": confirms, "next": following}
 
 
 @tells_its_errors
@@ -252,7 +264,7 @@ def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str) -> StageResu
     if deletions:
         loading.record_deletions(desk.ledger, loaded.run_id, deletions)
     checks = [*before, *make.reconciled(desk, prepared, loaded.run_id)]
-    facts = make.run_facts(desk, prepared, loaded, checks, expected)
+    facts = make.run_facts(desk, now, prepared, loaded, checks, expected, deletions)
     loading.write_audit_log(desk.ledger, desk.engagement.reports / "audit-log.csv")
     good = _agrees(facts.steps, checks)
     lines = [f"{len(deletions)} records whose source row is gone: kept, listed for a decision"] if deletions else []
@@ -262,12 +274,19 @@ def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str) -> StageResu
         facts,
         [kind],
         clock=desk.clock,
-        decisions=() if good else ("the reconciliation does not agree: see its checks",),
+        decisions=[*([] if good else [NOT_AGREED]), *([] if _backed_up(desk) else [NO_BACKUP])],
         exit_code=0 if good else 1,
         notes={"lines": lines, "verdict": _verdict(checks, good), "deletions": make.listed(deletions)},
     )
+    make.write_lists(desk, now, result.folder)
     _cutover_page(desk, loaded.switched_off)
     return result
+
+
+def _backed_up(desk: Desk) -> bool:
+    """Tell whether a backup needs no more confirming: somebody has, or it is the sandbox in the engagement's folder."""
+    approval = approvals.latest(desk.engagement.approvals_file, "sample")
+    return desk.settings.destination.url is None or bool(approval and approval.confirms)
 
 
 def _agrees(steps: tuple[StepFacts, ...], checks: list[CheckFacts]) -> bool:
@@ -289,7 +308,7 @@ def reconcile(name: str, *, clock: Clock | None = None, progress: Progress | Non
         now = make.approved(desk, "sample")
         prepared = make.prepared_records(desk, now)
         checks = make.reconciled(desk, prepared, last.run_id)
-        facts = make.reconciled_facts(desk, prepared, last, checks)
+        facts = make.reconciled_facts(desk, now, prepared, last, checks)
         good = all(c.success for c in checks)
         return finish(
             desk.engagement,

@@ -175,8 +175,11 @@ def show_approval(told: Mapping[str, Any], as_json: bool) -> None:
     """Print an approval."""
     if as_json:
         print_json(told)
-    else:
-        out.print(f"{told['what']} approved by {told['by']}; next: {told['next']}", markup=False)
+        return
+    out.print(f"{told['what']} approved by {told['by']}", markup=False)
+    for words in told["confirms"]:
+        out.print(f"  confirmed: {words}", markup=False)
+    out.print(f"  next: {told['next']}", markup=False)
 
 
 def show_prepared(told: Mapping[str, Any], as_json: bool) -> None:
@@ -237,6 +240,7 @@ def run_demo(patients: int, seed: int) -> int:
     engagement = Engagement.open(demo.NAME)
     out.print()
     out.print(outcome_table(data["facts"]["steps"]))
+    out.print("unchanged: there already, from the sample or an earlier run")
     out.print()
     out.print(f"reconciliation: {data['verdict']}", style="bold")
     out.print(f"pages:   {engagement.reports / 'index.html'}", markup=False)

@@ -1,4 +1,4 @@
-"""The sample's diff: each field of each sample record, source → intended → stored, with the reason where they differ."""
+"""The sample's diff: source → intended → stored of each field of each sample record, and why they differ."""
 
 from __future__ import annotations
 

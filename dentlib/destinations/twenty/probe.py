@@ -39,8 +39,11 @@ def uploads_directly(client: Client) -> bool:
 
 
 def roles_that_read(client: Client, catalog: Catalog, object_name: str) -> list[str]:
-    """Return the labels of the roles that see records of this object, in the workspace's order. Costs no rate."""
-    object_id = catalog.shape(object_name).id
+    """Return the labels of the roles that see records of this object, in the workspace's order. Costs no rate.
+
+    For an object that isn't there yet: those that would see it, by their general right.
+    """
+    object_id = catalog.shape(object_name).id if object_name in catalog.names() else ""
     try:
         roles: list[JSON] = client.metadata(Operation("getRoles", "", _ROLES), "read the roles")
     except Refused as refused:
