@@ -60,6 +60,12 @@ def explain(con: duckdb.DuckDBPyConnection, map: Map, step_name: str, source_key
         problems.setdefault((key, field), []).append(reason)
     origins = _origins(map, step)
     kept = kept_as_text(map, step)
+    labels = {s.step: s.label.lower() for s in map.active_steps}
+    elsewhere = {
+        f"{name}Id": f"found among: {', '.join(labels[s] for s in lookup.or_in if s in labels)}"
+        for name, lookup in step.lookups.items()
+        if lookup.or_in
+    }
     rows: list[ExplainRow] = []
     for key in wanted:
         if key not in records:
@@ -79,6 +85,8 @@ def explain(con: duckdb.DuckDBPyConnection, map: Map, step_name: str, source_key
             texts = "; ".join(str(v) for _, v in told if v is not None) or (origin.note if not origin.fields else "")
             columns = ", ".join(_columns(map, step.from_, f) for f in origin.fields) or f"({origin.note})"
             reason = "; ".join(problems.get((key, path), ()) or problems.get((key, path.split(".")[0]), ()))
+            if value is None and texts and origin.fields and not reason:
+                reason = elsewhere.get(path, "")
             rows.append(
                 ExplainRow(
                     step_name,
@@ -131,6 +139,8 @@ def _origins(map: Map, step: Step) -> dict[str, _Origin]:
     if step.created is not None:
         fields = tuple(f for r in step.created.source for f in _made_of(map, step.from_, r))
         found["createdAt"] = found["originalCreatedAt"] = _Origin(fields)
+    elif step.prefix:
+        found["originalCreatedAt"] = _Origin((), "the source keeps no date of creation")
     if step.prefix:
         found["sourceSystemId"] = _Origin((step.key,) if step.key != "content" else (), "content of the row")
     return found

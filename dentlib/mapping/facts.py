@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from dentlib.mapping.staging import raw_columns
 from dentlib.mapping.uses import Use, active_uses
 from dentlib.model import PREPARED_OUTCOMES, Problem, SchemaItem
 from dentlib.privacy import SMALL_CELL
-from dentlib.vocabulary.match import TableShape, assign
+from dentlib.vocabulary.match import TableShape, assign, fold
 from dentlib.workdb import quoted
 
 _MOST_VALUES = 60
@@ -216,9 +217,13 @@ def _tables_not_migrated(map: Map, counts: dict[str, dict[str, int]]) -> list[tu
 
 
 def _rebuild(con: duckdb.DuckDBPyConnection, map: Map) -> list[dict[str, Any]]:
-    """List every definition with trigger, condition and action, and how it is rebuilt by hand."""
+    """List every definition with trigger, condition and action, how it is rebuilt by hand, and what its words are now.
+
+    `fields` says in which field of the CRM a column named in the definition is found: `AptDate is task.dueAt`.
+    """
     found: list[dict[str, Any]] = []
     fields = ("kind", "name", "applies_to", "trigger", "condition", "action", "enabled")
+    names = _places_by_column(map)
     for object_name, words in map.vocabulary.objects.items():
         if words.kind != "definition":
             continue
@@ -228,11 +233,46 @@ def _rebuild(con: duckdb.DuckDBPyConnection, map: Map) -> list[dict[str, Any]]:
             for row in con.execute(f"SELECT {chosen} FROM raw.{quoted(table)} ORDER BY _file, _row").fetchall():
                 told = {f: v or "" for f, v in zip(fields, row, strict=True)}
                 means = map.pair.rebuild.get(_canonical(map, object_name, told["kind"]))
-                told["means"] = means.means if means else ""
+                told["fields"] = ", ".join([*_named_objects(map, told["applies_to"]), *_named_fields(names, told)])
+                here = f"; here {told['fields']}" if told["fields"] else ""
+                told["means"] = f"{means.means}{here}" if means else ""
                 found.append(told)
     if map.pair.rebuild_note:
-        found.append(dict.fromkeys(fields, "") | {"kind": "Note", "means": map.pair.rebuild_note})
+        found.append(dict.fromkeys((*fields, "fields"), "") | {"kind": "Note", "means": map.pair.rebuild_note})
     return found
+
+
+def _places_by_column(map: Map) -> dict[str, list[tuple[str, str]]]:
+    """Return column name → (table, first place in the CRM), for the columns that arrive."""
+    uses = active_uses(map)
+    found: dict[str, list[tuple[str, str]]] = {}
+    for table, words in map.tables.items():
+        for column, field in words.columns.items():
+            use = next((u for u in uses.get((words.object or "", field or ""), ()) if u.role != "condition"), None)
+            if use is not None:
+                found.setdefault(column, []).append((table, f"{use.destination_object}.{use.path}"))
+    return found
+
+
+def _named_objects(map: Map, applies_to: str) -> list[str]:
+    """Say what has become of the table that a definition applies to."""
+    for table, words in map.tables.items():
+        if fold(table).lower() == fold(applies_to).lower():
+            objects = dict.fromkeys(s.to for s in map.active_steps if s.from_ == words.object and s.prefix)
+            return [f"{applies_to} is {' and '.join(objects)}"] if objects else []
+    return []
+
+
+def _named_fields(names: dict[str, list[tuple[str, str]]], told: dict[str, str]) -> list[str]:
+    """Say where the columns are found that a definition names: of the table it applies to, or of the only one."""
+    applies = fold(told["applies_to"]).lower()
+    said = []
+    for word in dict.fromkeys(re.findall(r"\w+", f"{told['trigger']} {told['condition']} {told['action']}")):
+        places = names.get(word, [])
+        places = [p for p in places if fold(p[0]).lower() == applies] or places
+        if len({p for _, p in places}) == 1:
+            said.append(f"{word} is {places[0][1]}")
+    return said
 
 
 def _canonical(map: Map, object_name: str, value: str) -> str:

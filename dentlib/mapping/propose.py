@@ -165,6 +165,7 @@ def write_proposals(proposals: Proposals, folder: Path) -> Path:
     document: Any = yaml.load(path.read_text(encoding="utf-8")) if path.is_file() else None
     if document is None:
         document = _new_document(proposals)
+    document.setdefault("formats", CommentedMap({"date_order": proposals.date_order, "decimal": proposals.decimal}))
     _add_tables(document.setdefault("tables", CommentedMap()), proposals)
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(document, file)

@@ -143,7 +143,9 @@ class References:
     def cell(self, text: Text, functions: tuple[str, ...] = (), at: str = "") -> Cell:
         """Return the clean value of a text, by the functions named or the one of its field's type."""
         if text.sql_type != "VARCHAR":
-            return Cell(text.column, "NULL::VARCHAR", kind_of_type(text.sql_type))
+            lost = self._keep(f"{self.related[text.field_name[1:]][0]}.lost")
+            code = f"CASE WHEN {lost} > 0 THEN 'sum_incomplete' END"
+            return Cell(text.column, code, kind_of_type(text.sql_type))
         name = functions[-1] if functions else OF_TYPE[text.words.type] if text.words else "trim"
         if name not in FUNCTIONS:
             raise MapError(f"step {self.step.step}: no value function `{name}`", f"known are: {', '.join(FUNCTIONS)}")
@@ -158,7 +160,7 @@ class References:
     def may_tell(self, text: Text, functions: tuple[str, ...]) -> bool:
         """Whether the value function of a text ever has something to tell."""
         if text.sql_type != "VARCHAR":
-            return False
+            return True
         name = functions[-1] if functions else OF_TYPE[text.words.type] if text.words else "trim"
         function = FUNCTIONS[name]
         return not function.total or function.code is not None
