@@ -84,7 +84,9 @@ def _taken_back(facts: RollbackFacts) -> Section:
         f"{numbers.things(len(facts.schema_removed), 'addition')} to the workspace {would}removed.",
         status=verdict(facts),
         note=f"{numbers.things(facts.side_effects, 'entry', 'entries').capitalize()} that the CRM itself had written "
-        "about these records (timeline, workflow runs) go with them.",
+        "about these records (timeline, workflow runs) go with them."
+        if facts.side_effects
+        else "",
         tables=tuple(
             t
             for t in (

@@ -152,11 +152,13 @@ def run_notebook(
 def _kernel_settings(private: Path) -> Any:
     """Let process and kernel speak through sockets in a private folder: what they say is not readable on the network.
 
-    Where there are no such sockets (Windows) it stays with loopback TCP.
+    Where there are no such sockets (Windows) it stays with loopback TCP. The kernel's own log is cut to what is fatal:
+    being told to end it calls an error, on our stderr; what a cell raises comes back by other ways.
     """
     from traitlets.config import Config
 
     settings = Config()
+    settings.NotebookClient.extra_arguments = ["--IPKernelApp.log_level=CRITICAL"]
     if os.name == "posix":
         settings.KernelManager.transport = "ipc"
         settings.KernelManager.connection_file = str(private / "kernel.json")

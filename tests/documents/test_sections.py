@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +10,11 @@ import pytest
 from dentlib import documents
 from dentlib.documents import gallery_facts as invented
 from dentlib.documents import gallery_loads as loads
-from dentlib.documents import outcomes, pages, rollback, run
+from dentlib.documents import outcomes, pages, rollback, run, sample
 from dentlib.documents.cutover import checklist
-from dentlib.documents.view import Status, Tone
+from dentlib.documents.view import Column, Status, Table, Tone
 from dentlib.errors import UsageError
-from dentlib.facts import AuditFacts, MappingFacts, RunFacts, StepFacts
+from dentlib.facts import AuditFacts, CheckFacts, DiffRow, MappingFacts, ReasonCount, RunFacts, StepFacts
 from dentlib.model import Problem, Severity
 
 ALL: list[Any] = [
@@ -213,3 +214,97 @@ def test_names_of_documents_are_masked() -> None:
     table = documents.section(facts, "files").tables[1]
     assert table.rows[0][0] == "Aaaaaaaaa/Aaaaa, Aaa/a-aaa 9.pdf"
     assert "Smith" not in str(documents.as_data(facts))
+
+
+def test_a_table_in_parts_is_whole_in_a_notebook_and_in_its_csv(tmp_path: Path) -> None:
+    """The page shows one table for each object; the notebook twelve rows of all; the CSV every row."""
+    facts = invented.mapping_facts()
+    whole = documents.section(facts, "schema").tables[0]
+    assert whole.parts == ()
+    assert len(whole.rows) == len(facts.schema)
+    html = documents.write_page("schema", facts, tmp_path, generated_at=invented.MADE_AT).read_text(encoding="utf-8")
+    for name in {i.object for i in facts.schema}:
+        assert f"{name}, a" in html
+
+
+def test_columns_that_say_nothing_are_left_out() -> None:
+    """Boxes to tick and lines to write on stay; so does a column with a single word in it."""
+    columns = (Column("Done", "tick"), Column("What"), Column("Why"), Column("Remark"))
+    table = Table("t", "T", columns, (("", "a", None, ""), ("", "b", None, "seen")), total=("", "All", "", ""))
+    shorter = table.without_empty()
+    assert [c.title for c in shorter.columns] == ["Done", "What", "Remark"]
+    assert shorter.rows == (("", "a", ""), ("", "b", "seen"))
+    assert shorter.total == ("", "All", "")
+
+
+def test_checks_of_many_steps_are_one_line_but_a_failed_one_stands_alone() -> None:
+    """Counts add up in the line; the failed check keeps its step's name, its figures and its detail."""
+    facts = loads.run_facts()
+    steps = [s.step for s in facts.steps][:3]
+    passed = [CheckFacts("prepared", f"key {s}", f"{s}: {s}Id is filled", True, 0, 10, "needed") for s in steps]
+    failed = CheckFacts("prepared", "key x", f"{steps[0]}: name is filled", False, 2, 10, "needed", "2 rows")
+    section = next(s for s in run.sections(replace(facts, checks=(*passed, failed))) if s.name == "checks")
+    shown = section.tables[0].parts[0].rows
+    assert len(section.tables[0].rows) == 4
+    assert [(str(row[0]), row[1], str(row[3])) for row in shown] == [
+        ("failed", f"{facts.steps[0].label}: name is filled", "2 of 10 (20.0 %)"),
+        ("passed", "Each field is filled (3 checks)", "none of 30"),
+    ]
+
+
+def test_reasons_are_counted_once_with_their_steps_beside_them() -> None:
+    """The same reason in two steps is one row; what failed comes first."""
+    same = [ReasonCount(s, "excluded", "archived", "the patient is archived", n) for s, n in (("a", 2), ("b", 5))]
+    facts = replace(loads.run_facts(), reasons=(*same, ReasonCount("a", "failed", "refused", "refused", 1)))
+    section = next(s for s in run.sections(facts) if s.name == "reasons")
+    assert section.tables[0].rows == (
+        ("Refused", "failed", 1, "a 1"),
+        ("The patient is archived", "left out by rule", 7, "b 5, a 2"),
+    )
+
+
+def test_a_delta_asks_about_records_whose_row_is_gone() -> None:
+    """Nothing is deleted by itself: they are counted by step, and a person is asked."""
+    facts = loads.run_facts("delta")
+    assert "14 records kept whose row is gone" in run.summary(facts).finding
+    assert any("14 records were kept" in d for d in run.decisions(facts))
+    assert "gone" in [t.name for t in run.sections(facts)[0].tables]
+
+
+def _diff_row(value: str, stored: str = "", **more: Any) -> DiffRow:
+    return DiffRow("people", "1", "r1", "field", "Column", value, value, stored or value, **{"same": True, **more})
+
+
+def _shown(row: DiffRow, reveal: bool = False) -> tuple[Any, ...]:
+    facts = replace(loads.sample_facts(), diff=(row,))
+    section = next(s for s in sample.sections(facts, reveal) if s.name == "diff")
+    return section.tables[0].rows[0][3:6]
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        ('{"amountMicros":1198700000,"currencyCode":"USD"}', "1,198.70 USD"),
+        ('{"primaryPhoneNumber":"555","primaryPhoneCallingCode":"+1","additionalPhones":[]}', "555 · +1"),
+        ('["D0120","D0220"]', "D0120, D0220"),
+        ("[sic] not JSON", "[sic] not JSON"),
+        ('{"blocknote":"[{\\"content\\":[{\\"text\\":\\"one\\"}]},{\\"content\\":[]}]"}', "one\n"),
+    ],
+)
+def test_composite_values_are_read_as_people_write_them(stored: str, read: str) -> None:
+    """No machine names, no braces; text that only looks like data stays as it is."""
+    assert _shown(_diff_row(stored), reveal=True)[2] == read
+
+
+def test_reading_a_value_never_hides_a_difference() -> None:
+    """Where both would read the same, they are shown as they are."""
+    row = replace(_diff_row('{"a":"1","b":""}'), stored='{"a":"","b":"1"}', same=False)
+    assert _shown(row, reveal=True)[1:] == ('{"a":"1","b":""}', '{"a":"","b":"1"}')
+
+
+def test_an_address_is_masked_even_where_the_map_says_that_it_identifies_nobody() -> None:
+    """On the page, in the data, and in what a notebook would store of the facts themselves."""
+    row = _diff_row('{"additionalEmails":["ana@mail.example"]}')
+    assert "ana@" not in str(_shown(row))
+    assert "ana@" not in str(documents.as_data(row))
+    assert "ana@" not in repr(row)
