@@ -1,5 +1,8 @@
 """Build a record's JSON in SQL: typed values into the destination's own shapes.
 
+The prepared table holds the typed values, one column per destination field; its payload is worked out when it is read,
+so the expression here may use no subquery and no lambda.
+
 Empty fields are sent as explicit nulls (a composite that is empty as a whole is null too), so that a payload is the
 record's complete state and an update clears what became empty. Shapes: FACTS 5 of the destination.
 """
@@ -60,17 +63,6 @@ def _single(part: Part, currency: str) -> str:
             micros = f"CAST({column} * 1000000 AS BIGINT)"
             both = f"{{'amountMicros': {micros}, 'currencyCode': {literal(currency)}}}"
             return f"CASE WHEN {column} IS NOT NULL THEN {both} END"
-        case "phones":
-            first = f"{column}[1]"
-            rest = (
-                f"list_transform({column}[2:], lambda x: "
-                "{'number': x.number, 'countryCode': x.country, 'callingCode': x.calling})"
-            )
-            whole = (
-                f"{{'primaryPhoneNumber': {first}.number, 'primaryPhoneCountryCode': {first}.country, "
-                f"'primaryPhoneCallingCode': {first}.calling, 'additionalPhones': {rest}}}"
-            )
-            return f"CASE WHEN {column} IS NOT NULL THEN {whole} END"
         case "link":
             whole = f"{{'primaryLinkUrl': {column}, 'primaryLinkLabel': '', 'secondaryLinks': []::VARCHAR[]}}"
             return f"CASE WHEN {column} IS NOT NULL THEN {whole} END"
@@ -82,21 +74,20 @@ def _single(part: Part, currency: str) -> str:
             return column
 
 
-def text_of(part: Part) -> str:
-    """Return SQL for a part as one readable text: for checks, and for the column beside the payload."""
-    match part.kind:
-        case "date":
-            return f"strftime({part.column}, '%Y-%m-%d')"
-        case "datetime":
-            return moment(part.column)
-        case "phones":
-            return f"array_to_string(list_transform({part.column}, lambda x: x.calling || ' ' || x.number), ', ')"
-        case "list":
-            return f"array_to_string({part.column}, ', ')"
-        case "money":
-            return f"{part.column}::VARCHAR"
-        case _:
-            return f"{part.column}::VARCHAR"
+def stored(part: Part) -> str:
+    """Return SQL for what the prepared table keeps of a part: the typed value, phones in the destination's shape."""
+    if part.kind != "phones":
+        return part.column
+    first = f"{part.column}[1]"
+    rest = (
+        f"list_transform({part.column}[2:], lambda x: "
+        "{'number': x.number, 'countryCode': x.country, 'callingCode': x.calling})"
+    )
+    whole = (
+        f"{{'primaryPhoneNumber': {first}.number, 'primaryPhoneCountryCode': {first}.country, "
+        f"'primaryPhoneCallingCode': {first}.calling, 'additionalPhones': {rest}}}"
+    )
+    return f"CASE WHEN len({part.column}) > 0 THEN {whole} END"
 
 
 def moment(column: str) -> str:
@@ -113,8 +104,3 @@ def record_id_sql(engagement: str, step: str, key: str) -> str:
         f"substr('89ab', (('0x' || substr(x,17,1))::INTEGER & 3) + 1, 1) || substr(x,18,3) || '-' || substr(x,21,12) "
         f"FROM (SELECT {x} AS x))"
     )
-
-
-def destination_columns(parts: Sequence[Part]) -> str:
-    """Return one VARCHAR column per destination field, for checks by rule."""
-    return "".join(f", {text_of(p)} AS {quoted(p.path)}" for p in parts)

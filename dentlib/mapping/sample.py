@@ -51,12 +51,12 @@ def _mark(con: duckdb.DuckDBPyConnection, steps: dict[str, Step], names: list[st
 
 def _seed(con: duckdb.DuckDBPyConnection, name: str, step: Step, seeds: int) -> None:
     """Take turns over strata: year of creation, owner, kind of problem."""
-    dated = '"originalCreatedAt"' if step.prefix else "NULL"
+    dated = "year(createdAt)::VARCHAR" if step.created is not None else "NULL"
     con.execute(
         f"UPDATE prepared.{quoted(name)} SET in_sample = true WHERE record_id IN ("
         f"SELECT record_id FROM (SELECT record_id, row_number() OVER (PARTITION BY stratum ORDER BY record_id) AS turn "
         f"FROM (SELECT p.record_id, "
-        f"concat_ws('|', coalesce(left({dated}, 4), '?'), coalesce(p.owner_key, '?'), coalesce(o.code, '')) AS stratum "
+        f"concat_ws('|', coalesce({dated}, '?'), coalesce(p.owner_key, '?'), coalesce(o.code, '')) AS stratum "
         f"FROM prepared.{quoted(name)} AS p LEFT JOIN (SELECT source_key, min(code) AS code FROM {PREPARED_PROBLEMS} "
         f"WHERE step = {literal(name)} GROUP BY 1) AS o USING (source_key))) ORDER BY turn, record_id LIMIT {seeds})"
     )

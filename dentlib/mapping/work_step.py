@@ -6,12 +6,15 @@ step takes is afterwards either in `prepared.<step>` or in `prepared.outcomes`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import duckdb
 
 from dentlib.mapping.functions import read_odd_texts
 from dentlib.mapping.links import Link, compile_lookup, compile_owner
 from dentlib.mapping.map import Map
-from dentlib.mapping.payload import Part, destination_columns, json_of, moment, record_id_sql
+from dentlib.mapping.payload import Part, json_of, moment, record_id_sql, stored
 from dentlib.mapping.references import FILE_TABLE, References
 from dentlib.mapping.related import aggregate_related
 from dentlib.mapping.rules import Compiled, Fate, RuleCompiler
@@ -22,6 +25,8 @@ from dentlib.pairs import Step
 from dentlib.workdb import literal, quoted
 
 _TABLE = "temp.judged"
+FURTHER = "further "
+"""Begins the name of the column for shared values that go to a field's not unique neighbour."""
 
 
 class StepWork:
@@ -148,52 +153,48 @@ class StepWork:
                 rows = self._first_keeps_it(rows, c.path)
                 overflow[c.path] = quoted("o_" + c.path)
         kept, extra = self._kept_as_text([*fields, *created], links)
-        parts = [
-            Part(c.path, c.kind, quoted("v_" + c.path), overflow.get(c.path, "")) for c in fields if c.path not in kept
-        ]
+        parts = [Part(c.path, c.kind, quoted("v_" + c.path)) for c in fields if c.path not in kept]
         parts += [Part(path, "text", column) for path, column in kept.items()]
         parts += [Part(link.written, "text", link.column) for link in links if link.written]
         if step.owner is not None and step.owner.name_field and step.owner.source:
             parts.append(Part(step.owner.name_field, "text", "owner_name"))
-        dates = ""
-        if step.prefix:
-            extra += f", {literal(step.prefix + ':')} || _key AS source_id, NULL::TIMESTAMP AS no_date"
-            parts.insert(0, Part(SOURCE_ID, "text", "source_id"))
-            parts.append(Part(ORIGINAL_DATE, "datetime", quoted("v_createdAt") if created else "no_date"))
-        if created:
-            value = quoted("v_createdAt")
-            written = f"',\"createdAt\":\"' || {moment(value)} || '\"'"
-            dates = f" || CASE WHEN {value} IS NULL THEN '' ELSE {written} END"
-        body = json_of(parts, self._context.currency)
-        payload = f"'{{\"id\":\"' || record_id || '\"'{dates} || ',' || substr({body}, 2)"
+        columns = "".join(f", {stored(p)} AS {quoted(p.path)}" for p in parts)
+        columns += "".join(f", {column} AS {quoted(FURTHER + path)}" for path, column in overflow.items())
+        columns += f", {quoted('v_createdAt')} AS {quoted('createdAt')}" if created else ""
         record = record_id_sql(self._engagement, step.step, "_key")
-        identified = f"SELECT *{extra}, {record} AS record_id FROM ({rows})"
         file_path = "file_path" if step.file is not None else "NULL::VARCHAR"
         owner_key = "owner_key" if step.owner is not None else "NULL::VARCHAR"
-        columns = destination_columns([p for p in parts if self._is_checked(p.path)])
         self._create(
-            f"SELECT _id AS ordinal, _key AS source_key, record_id, payload, {file_path} AS file_path, "
+            f"SELECT _id AS ordinal, _key AS source_key, {record} AS record_id, {file_path} AS file_path, "
             f"_table AS source_table, _file AS source_file, _row AS source_row, false AS in_sample, "
-            f"{owner_key} AS owner_key{columns} FROM (SELECT *, {payload} AS payload FROM ({identified}))"
+            f"{owner_key} AS owner_key{columns} FROM (SELECT *{extra} FROM ({rows}))",
+            self._payload([replace(p, column=quoted(p.path)) for p in parts], overflow, bool(created)),
         )
 
-    def _create(self, rows: str) -> None:
-        """Make the prepared table; `row_hash` is worked out when it is read, because preparing needs no hash."""
+    def _payload(self, parts: list[Part], overflow: Mapping[str, str], dated: bool) -> str:
+        """Return SQL for the record's JSON over the columns of the prepared table."""
+        step, date = self._step, quoted("createdAt")
+        parts = [replace(p, overflow=quoted(FURTHER + p.path)) if p.path in overflow else p for p in parts]
+        if step.prefix:
+            parts.insert(0, Part(SOURCE_ID, "text", f"{literal(step.prefix + ':')} || source_key"))
+            parts.append(Part(ORIGINAL_DATE, "datetime", date if dated else "NULL::TIMESTAMP"))
+        dates = ""
+        if dated:
+            written = f"',\"createdAt\":\"' || {moment(date)} || '\"'"
+            dates = f" || CASE WHEN {date} IS NULL THEN '' ELSE {written} END"
+        return f"'{{\"id\":\"' || record_id || '\"'{dates} || ',' || substr({json_of(parts, self._context.currency)}, 2)"
+
+    def _create(self, rows: str, payload: str) -> None:
+        """Make the prepared table. Payload and hash are worked out when they are read: preparing needs neither."""
         name = f"prepared.{quoted(self._step.step)}"
         described = self._con.execute(f"DESCRIBE {rows}").fetchall()
         columns = ", ".join(f"{quoted(d[0])} {d[1]}" for d in described)
-        self._con.execute(f"CREATE TABLE {name} ({columns}, row_hash VARCHAR GENERATED ALWAYS AS (sha256(payload)))")
+        self._con.execute(
+            f"CREATE TABLE {name} ({columns}, payload VARCHAR GENERATED ALWAYS AS ({payload}), "
+            f"row_hash VARCHAR GENERATED ALWAYS AS (sha256(payload)))"
+        )
         names = ", ".join(quoted(d[0]) for d in described)
         self._con.execute(f"INSERT INTO {name} ({names}) {rows}")
-
-    def _is_checked(self, path: str) -> bool:
-        """Whether a field gets a column of its own beside the payload: links, what is required, and what is chosen."""
-        step = self._step
-        rule = self._map.fields_of(step).get(path)
-        if rule is None:
-            return path == ORIGINAL_DATE or path.removesuffix("Id") in step.lookups
-        required = rule.missing is not None and rule.missing.do == "reject"
-        return required or bool(rule.values or rule.values_matching) or rule.constant is not None
 
     def _kept_as_text(self, fields: list[Compiled], links: list[Link]) -> tuple[dict[str, str], str]:
         """Return field → column for the texts of values that could not be carried, one labelled line each."""

@@ -114,3 +114,18 @@ def test_nothing_is_open_for_the_dead_and_the_inactive(work: Work, status: str) 
     assert list(done.payloads("patients")) == ["1"]
     assert {k: p["status"] for k, p in done.payloads("appointments").items()} == {"2": "DONE"}
     assert not done.payloads("recalls")
+
+
+def test_another_system_gets_the_same_scope_and_consent(work: Work) -> None:
+    """The pair for systems nobody described keeps consent, and opens nothing for the dead."""
+    people = [
+        {"Patient ID": "1", "Last Name": "Ruiz", "Do Not Contact": "Y", "Status": "Deceased"},
+        {"Patient ID": "2", "Last Name": "Zzz", "First Name": "Test", "Do Not Contact": "N", "Status": "Active"},
+        {"Patient ID": "3", "Last Name": "Doe", "Do Not Contact": "perhaps", "Status": "Archived"},
+    ]
+    visits = [{"Appointment ID": "1", "Patient ID": "1", "Start": "2026-03-01 10:00:00", "Description": "Exam"}]
+    done = work({"patients": people, "appointments": visits}, source="other")
+    found = done.payloads("patients")
+    assert (found["1"]["doNotContact"], found["1"]["patientStatus"]) == (True, "Deceased")
+    assert done.outcomes("patients") == [("2", "excluded", "test_patient"), ("3", "excluded", "archived_patient")]
+    assert done.outcomes("appointments") == [("1", "excluded", "no_open_task_for_the_dead")]
