@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from dentlib.documents import numbers
 from dentlib.documents.view import Column, Figure, Section, Share, Status, Table, Tone, severity, severity_rank
 from dentlib.facts import AuditFacts, ColumnFacts, FileFacts, TableFacts
@@ -14,20 +17,6 @@ READABLE = ("csv", "xlsx")
 
 _MOST_VALUES = 12
 _TO_ANSWER = Status("answer", Tone.STOP)
-_FORMAT_WORDS = {
-    "%Y": "YYYY",
-    "%y": "YY",
-    "%m": "MM",
-    "%d": "DD",
-    "%b": "Mon",
-    "%B": "Month",
-    "%H": "hh",
-    "%I": "hh",
-    "%M": "mm",
-    "%S": "ss",
-    "%f": "ffffff",
-    "%p": "AM/PM",
-}
 
 
 def sections(facts: AuditFacts) -> tuple[Section, ...]:
@@ -71,8 +60,8 @@ def product(source: str) -> str:
 def decisions(facts: AuditFacts) -> tuple[str, ...]:
     """Return what the practice has to answer; the map says what happens without an answer."""
     asked = [
-        f"{_where(f.table, f.column)}: {readable(f.message)}, {numbers.share(f.count, f.of)}. "
-        f"{numbers.sentence(readable(f.hint))}".strip()
+        f"{_where(f.table, f.column)}: {numbers.readable(f.message)}, {numbers.share(f.count, f.of)}. "
+        f"{numbers.sentence(numbers.readable(f.hint))}".strip()
         for f in facts.findings
         if f.severity is Severity.ERROR
     ]
@@ -122,10 +111,10 @@ def _findings(facts: AuditFacts) -> Section:
                     (
                         _TO_ANSWER if f.severity is Severity.ERROR else severity(f.severity),
                         _where(f.table, f.column),
-                        first_upper(readable(f.message)),
+                        numbers.first_upper(numbers.readable(f.message)),
                         Share(f.count, f.of),
                         f.masked_example,
-                        first_upper(readable(f.hint)),
+                        numbers.first_upper(numbers.readable(f.hint)),
                     )
                     for f in found
                 ),
@@ -186,35 +175,55 @@ def _columns(facts: AuditFacts) -> Section:
         f"{numbers.are(empty)} empty.",
         status=Status(""),
         note="Pick-list values are shown with their rows; a value that fewer than five rows have is left out.",
-        tables=(
-            Table(
-                name="columns",
-                caption="Every column, how full it is, and what it looks like",
-                columns=(
-                    Column("Table", "code"),
-                    Column("Column", "code"),
-                    Column("Type"),
-                    Column("Filled", "share"),
-                    Column("Different values", "number"),
-                    Column("Longest, characters", "number"),
-                    Column("Identifies"),
-                    Column("Looks like", "value"),
-                ),
-                rows=tuple(
-                    (
-                        c.table,
-                        c.column,
-                        _type(c),
-                        Share(c.filled, c.rows, bar=True),
-                        c.distinct,
-                        c.longest or None,
-                        c.identifier_class.replace("_", " ") or None,
-                        _looks(c),
-                    )
-                    for c in facts.columns
-                ),
-            ),
+        tables=(replace(_column_table(facts.columns), parts=_by_table(facts.columns)),),
+    )
+
+
+def _column_table(columns: Sequence[ColumnFacts]) -> Table:
+    return Table(
+        name="columns",
+        caption="Every column, how full it is, and what it looks like",
+        columns=(
+            Column("Table", "code"),
+            Column("Column", "code"),
+            Column("Type"),
+            Column("Filled", "share"),
+            Column("Different values", "number"),
+            Column("Longest, characters", "number"),
+            Column("Identifies"),
+            Column("Looks like", "value"),
         ),
+        rows=tuple(_column_row(c) for c in columns),
+    )
+
+
+def _column_row(c: ColumnFacts) -> tuple[object, ...]:
+    return (
+        c.table,
+        c.column,
+        _type(c),
+        Share(c.filled, c.rows, bar=True),
+        c.distinct,
+        c.longest or None,
+        c.identifier_class.replace("_", " ") or None,
+        _looks(c),
+    )
+
+
+def _by_table(columns: Sequence[ColumnFacts]) -> tuple[Table, ...]:
+    """Return one table for each table of the export, headed by its name."""
+    names = dict.fromkeys(c.table for c in columns)
+    return tuple(_part_of(name, [c for c in columns if c.table == name]) for name in names)
+
+
+def _part_of(table: str, columns: Sequence[ColumnFacts]) -> Table:
+    whole = _column_table(columns)
+    return replace(
+        whole,
+        name=f"columns-{table}",
+        caption=f"{table}: {numbers.things(len(columns), 'column')}, {numbers.things(columns[0].rows, 'row')}",
+        columns=whole.columns[1:],
+        rows=tuple(row[1:] for row in whole.rows),
     )
 
 
@@ -228,19 +237,7 @@ def _looks(c: ColumnFacts) -> str:
 
 def _type(c: ColumnFacts) -> str:
     """Say type and format as people write it: `date, MM/DD/YYYY`."""
-    return f"{c.type}, {readable(c.format)}" if c.format else c.type
-
-
-def readable(text: str) -> str:
-    """Write the date formats in a text as people do: `%m/%d/%Y` becomes `MM/DD/YYYY`."""
-    for code, word in _FORMAT_WORDS.items():
-        text = text.replace(code, word)
-    return text
-
-
-def first_upper(text: str) -> str:
-    """Begin a cell with a capital letter, as the other cells of its column do."""
-    return text[:1].upper() + text[1:]
+    return f"{c.type}, {numbers.readable(c.format)}" if c.format else c.type
 
 
 def _relationships(facts: AuditFacts) -> Section:
@@ -377,7 +374,13 @@ def problem_table(name: str, caption: str, problems: tuple[Problem, ...]) -> Tab
             Column("The way out"),
         ),
         rows=tuple(
-            (severity(p.severity), p.where, first_upper(p.message), p.count, first_upper(p.hint) or None)
+            (
+                severity(p.severity),
+                p.where,
+                numbers.first_upper(p.message),
+                p.count,
+                numbers.first_upper(p.hint) or None,
+            )
             for p in ordered
         ),
     )

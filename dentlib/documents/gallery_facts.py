@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from dentlib.facts import (
+    AccessRow,
     AuditFacts,
     ColumnFacts,
     FileFacts,
@@ -332,6 +333,10 @@ def mapping_facts() -> MappingFacts:
                 Severity.WARNING,
                 61,
             ),
+        ),
+        access=(
+            AccessRow("clinical notes", "note", ("bodyV2",), ("Admin", "Member")),
+            AccessRow("insurance numbers", "person", ("insuranceMemberId",), ("Admin",)),
         ),
         map_hash=fingerprint("map")[:16],
     )

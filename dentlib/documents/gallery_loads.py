@@ -169,6 +169,17 @@ def run_facts(kind: str = "run") -> RunFacts:
         retries=2,
         switched_off=("workflow “Welcome e-mail”",) if clean else (),
         ledger_head=fingerprint("ledger")[:16],
+        confirmed=(
+            ("the map", "A. Analyst", MADE_AT - timedelta(days=3)),
+            ("the sample", "A. Analyst", MADE_AT - timedelta(hours=2)),
+            ("the CRM's own backup is made", "A. Analyst", MADE_AT - timedelta(hours=2)),
+        ),
+        remarks=(
+            ("patients", "Patients", "E-mail", "shared_value", "another person of the family keeps the address", 212),
+            ("patients", "Patients", "Date of birth", "date_placeholder", "1 January 1900 stands for not known", 9),
+        )
+        if clean
+        else (),
         gone=() if clean else (("patients", 3), ("appointments", 11)),
         tables=(("patients", 4871, 4871, 0), ("appointments", 19_238, 19_238, 0), ("oldfaxlog", 804, 0, 804)),
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dentlib.documents import numbers
-from dentlib.documents.audit import first_upper, problem_table
+from dentlib.documents.audit import problem_table
 from dentlib.documents.setup import changes, matched, name_of, staff, to_rebuild
 from dentlib.documents.view import Column, Figure, Section, Share, Status, Table, Tone
 from dentlib.facts import MapLine, MappingFacts, ValueMapFacts
@@ -238,7 +238,9 @@ def _scope(facts: MappingFacts) -> Section:
                 name="scope",
                 caption="Rules of the map that leave rows out, and where they do",
                 columns=(Column("Rule"), Column("Rows", "number"), Column("Of these")),
-                rows=tuple((first_upper(rule), rows, _where(facts, rule)) for rule, rows in by_rule.most_common()),
+                rows=tuple(
+                    (numbers.first_upper(rule), rows, _where(facts, rule)) for rule, rows in by_rule.most_common()
+                ),
             ),
         )
         if facts.scope
@@ -266,7 +268,7 @@ def _consent(facts: MappingFacts) -> Section:
                 name="consent",
                 caption="Flags that travel with the person",
                 columns=(Column("What"), Column("People", "number")),
-                rows=tuple((first_upper(what), people) for what, people in facts.consent),
+                rows=tuple((numbers.first_upper(what), people) for what, people in facts.consent),
             ),
         )
         if facts.consent
@@ -292,7 +294,7 @@ def _not_migrated(facts: MappingFacts) -> Section:
                     name="tables-not-migrated",
                     caption="Tables that stay behind",
                     columns=(Column("Table", "code"), Column("Rows", "number"), Column("Why")),
-                    rows=tuple((name, n, first_upper(why)) for name, n, why in facts.tables_not_migrated),
+                    rows=tuple((name, n, numbers.first_upper(why)) for name, n, why in facts.tables_not_migrated),
                 ),
                 Table(
                     name="columns-not-migrated",
@@ -306,7 +308,7 @@ def _not_migrated(facts: MappingFacts) -> Section:
                         (
                             f"{x.table}.{x.column}",
                             Share(x.filled, x.rows),
-                            first_upper(x.reason) or None,
+                            numbers.first_upper(x.reason) or None,
                         )
                         for x in sorted(left, key=lambda x: (x.filled == 0, x.table, x.column))
                     ),

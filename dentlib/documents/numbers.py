@@ -1,4 +1,4 @@
-"""How figures are written on client pages: one way, defined once, used as template filters and in sentences."""
+"""How figures and words are written on client pages: one way, defined once, used as template filters and in sentences."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
+
+
+_FORMAT_WORDS = {
+    "%Y": "YYYY",
+    "%y": "YY",
+    "%m": "MM",
+    "%d": "DD",
+    "%b": "Mon",
+    "%B": "Month",
+    "%H": "hh",
+    "%I": "hh",
+    "%M": "mm",
+    "%S": "ss",
+    "%f": "ffffff",
+    "%p": "AM/PM",
+}
 
 
 def count(n: int) -> str:
@@ -93,3 +109,15 @@ def listing(names: list[str], most: int = 6) -> str:
     if len(names) > most:
         return f"{', '.join(names[:most])} and {count(len(names) - most)} more"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def readable(text: str) -> str:
+    """Write the date formats in a text as people do: `%m/%d/%Y` becomes `MM/DD/YYYY`."""
+    for code, word in _FORMAT_WORDS.items():
+        text = text.replace(code, word)
+    return text
+
+
+def first_upper(text: str) -> str:
+    """Begin a cell with a capital letter, as the other cells of its column do."""
+    return text[:1].upper() + text[1:]

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 
 from dentlib import assets
-from dentlib.documents import audit, cutover, mapping, numbers, rollback, run, sample, setup
+from dentlib.documents import audit, cutover, evidence, mapping, numbers, rollback, run, sample, setup
 from dentlib.documents.outcomes import without_addresses
 from dentlib.documents.view import NOTEBOOK_ROWS, Section, Share, Status, Table, Tone
 from dentlib.errors import UsageError
@@ -62,13 +62,18 @@ class _Builder(NamedTuple):
 _BUILDERS: dict[type, _Builder] = {
     AuditFacts: _Builder(lambda f, _: audit.sections(f), audit.summary, audit.decisions, ("audit",)),
     MappingFacts: _Builder(
-        lambda f, _: mapping.sections(f) + setup.sections(f),
+        lambda f, _: (*mapping.sections(f), *setup.sections(f), evidence.access_section(f)),
         mapping.summary,
         mapping.decisions,
         ("mapping", "schema", "owners", "rebuild"),
     ),
     SampleFacts: _Builder(sample.sections, sample.summary, sample.decisions, ("sample",)),
-    RunFacts: _Builder(lambda f, _: run.sections(f), run.summary, run.decisions, ("run", "delta")),
+    RunFacts: _Builder(
+        lambda f, _: (*run.sections(f), evidence.remarks_section(f), evidence.confirmed_section(f)),
+        run.summary,
+        run.decisions,
+        ("run", "delta"),
+    ),
     RollbackFacts: _Builder(lambda f, _: rollback.sections(f), rollback.summary, rollback.decisions, ("rollback",)),
     CutoverFacts: _Builder(lambda f, _: cutover.sections(f), cutover.summary, cutover.decisions, ("cutover",)),
 }

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from dentlib.documents import numbers
-from dentlib.documents.audit import first_upper
 from dentlib.documents.view import Column, Section, Status, Table, Tone
 from dentlib.facts import MappingFacts, OwnerRow
 from dentlib.model import Decision, SchemaItem
@@ -106,7 +105,9 @@ def _schema_row(i: SchemaItem) -> tuple[object, ...]:
         i.type or ("object" if not i.field else None),
         numbers.listing([o.label for o in options], most=8) or None,
         (wanted.offer_name if wanted else "") or None,
-        None if i.decision is Decision.CREATE else first_upper(i.reason) or None,  # of an addition: that it isn't there
+        None
+        if i.decision is Decision.CREATE
+        else numbers.first_upper(i.reason) or None,  # of an addition: that it isn't there
     )
 
 
@@ -184,7 +185,7 @@ def _owner_row(o: OwnerRow) -> tuple[object, ...]:
         o.email or None,
         o.records,
         o.member_name or None,
-        first_upper(o.reason) or None,
+        numbers.first_upper(o.reason) or None,
     )
 
 
