@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from dentlib.mapping.map import Map
+from dentlib.mapping.payload import ROWS
 from dentlib.mapping.schema import wanted_schema
 from dentlib.model import DestinationSchema, LoadStep
 from dentlib.workdb import literal, quoted
@@ -28,8 +29,8 @@ def check_rows(
     found: dict[str, Rows] = {"steps": [], "required": [], "choices": []}
     for load_step in steps:
         step = by_name[load_step.name]
-        table = f"prepared.{load_step.table}"
-        columns = {row[0] for row in con.execute(f"DESCRIBE prepared.{quoted(load_step.table)}").fetchall()}
+        table = f"{ROWS}.{load_step.table}"
+        columns = {row[0] for row in con.execute(f"DESCRIBE {ROWS}.{quoted(load_step.table)}").fetchall()}
         at = {"step": load_step.name, "table": table}
         found["steps"].append(at)
         needed = [path for path, rule in map.fields_of(step).items() if rule.missing and rule.missing.do == "reject"]
@@ -63,5 +64,4 @@ def _condition(column: str, allowed: Mapping[str, bool]) -> str:
     values = ", ".join(literal(v) for v in allowed)
     if not any(allowed.values()):
         return f"{quoted(column)} IN ({values})"
-    listed = f"""from_json(json_extract(payload, '$.{column}'), '["VARCHAR"]')"""
-    return f"len(list_filter({listed}, lambda x: x NOT IN ({values}))) = 0"
+    return f"len(list_filter({quoted(column)}, lambda x: x NOT IN ({values}))) = 0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dentlib.mapping.payload import ROWS
 from dentlib.mapping.references import References
 from dentlib.mapping.rules import Fate
 from dentlib.model import PREPARED_OUTCOMES, Member
@@ -45,7 +46,7 @@ def compile_lookup(references: References, name: str, rule: LookupRule, steps: M
     joins, found, outcome, code, reason = [], "NULL::VARCHAR", *["NULL::VARCHAR"] * 3
     if rule.step in steps:
         p, o = quoted(f"p_{name}"), quoted(f"o_{name}")
-        joins.append(f"LEFT JOIN prepared.{quoted(rule.step)} AS {p} ON {p}.source_key = {key}")
+        joins.append(f"LEFT JOIN {ROWS}.{quoted(rule.step)} AS {p} ON {p}.source_key = {key}")
         theirs = (
             f"SELECT source_key, min(outcome) AS outcome, min(code) AS code, min(reason) AS reason FROM "
             f"{PREPARED_OUTCOMES} WHERE step = {literal(rule.step)} AND outcome <> 'merged' GROUP BY source_key"
@@ -56,7 +57,7 @@ def compile_lookup(references: References, name: str, rule: LookupRule, steps: M
     for other in rule.or_in:
         if other in steps:
             alias = quoted(f"e_{name}_{other}")
-            joins.append(f"LEFT JOIN prepared.{quoted(other)} AS {alias} ON {alias}.source_key = {key}")
+            joins.append(f"LEFT JOIN {ROWS}.{quoted(other)} AS {alias} ON {alias}.source_key = {key}")
             nowhere.append(f"{alias}.record_id IS NULL")
     select = (
         f"{found} AS {column}, {outcome} AS {fate}, {code} AS {fate}_code, {reason} AS {fate}_reason, "

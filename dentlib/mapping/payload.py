@@ -1,7 +1,7 @@
 """Build a record's JSON in SQL: typed values into the destination's own shapes.
 
-The prepared table holds the typed values, one column per destination field; its payload is worked out when it is read,
-so the expression here may use no subquery and no lambda.
+The table behind a step holds the typed values, one column per destination field; the payload is worked out when it is
+read, because preparing needs no text of it and the store stays small.
 
 Empty fields are sent as explicit nulls (a composite that is empty as a whole is null too), so that a payload is the
 record's complete state and an update clears what became empty. Shapes: FACTS 5 of the destination.
@@ -13,7 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dentlib.model import ID_NAMESPACE
-from dentlib.workdb import literal, quoted
+from dentlib.workdb import literal
+
+ROWS = "prepared_rows"
+"""The schema of the tables behind the views of `prepared`."""
 
 
 @dataclass(frozen=True, slots=True)

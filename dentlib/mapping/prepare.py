@@ -15,6 +15,7 @@ from dentlib.errors import MapError
 from dentlib.mapping.files import look_at_files
 from dentlib.mapping.map import Map
 from dentlib.mapping.owners import OWNERS, fallback_member, match_owners
+from dentlib.mapping.payload import ROWS
 from dentlib.mapping.references import field_sql, routing
 from dentlib.mapping.staging import CONTENT_KEY, stage
 from dentlib.mapping.values import ValueContext
@@ -154,7 +155,8 @@ def _keys(map: Map) -> dict[str, str]:
 
 
 def _make_schemas(con: duckdb.DuckDBPyConnection, context: PrepareContext) -> None:
-    con.execute("DROP SCHEMA IF EXISTS prepared CASCADE; CREATE SCHEMA prepared")
+    for schema in ("prepared", ROWS):
+        con.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}")
     con.execute(
         f"CREATE TABLE {PREPARED_OUTCOMES} (step VARCHAR, source_table VARCHAR, source_key VARCHAR, "
         "source_file VARCHAR, source_row BIGINT, outcome VARCHAR, code VARCHAR, reason VARCHAR)"
@@ -193,7 +195,7 @@ def _count_owners(con: duckdb.DuckDBPyConnection, map: Map, fallback: Member | N
     owned = [s for s in map.active_steps if s.owner is not None and s.owner.field]
     if not owned:
         return
-    union = " UNION ALL ".join(f"SELECT owner_key FROM prepared.{quoted(s.step)}" for s in owned)
+    union = " UNION ALL ".join(f"SELECT owner_key FROM {ROWS}.{quoted(s.step)}" for s in owned)
     con.execute(
         f"UPDATE {OWNERS} SET records = c.n FROM (SELECT owner_key, count(*) AS n FROM ({union}) GROUP BY 1) AS c "
         f"WHERE c.owner_key = {OWNERS}.source_key"

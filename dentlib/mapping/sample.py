@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import duckdb
 
 from dentlib.mapping.map import Map
+from dentlib.mapping.payload import ROWS
 from dentlib.model import PREPARED_PROBLEMS, LoadStep
 from dentlib.pairs import Step
 from dentlib.workdb import literal, quoted
@@ -37,7 +38,7 @@ def choose_sample(con: duckdb.DuckDBPyConnection, map: Map, load_steps: Sequence
 
 def _mark(con: duckdb.DuckDBPyConnection, steps: dict[str, Step], names: list[str], seeds: int) -> None:
     for name in names:
-        con.execute(f"UPDATE prepared.{quoted(name)} SET in_sample = false WHERE in_sample")
+        con.execute(f"UPDATE {ROWS}.{quoted(name)} SET in_sample = false WHERE in_sample")
     for name in names:
         if steps[name].prefix:
             _seed(con, name, steps[name], seeds)
@@ -53,11 +54,11 @@ def _seed(con: duckdb.DuckDBPyConnection, name: str, step: Step, seeds: int) -> 
     """Take turns over strata: year of creation, owner, kind of problem."""
     dated = "year(createdAt)::VARCHAR" if step.created is not None else "NULL"
     con.execute(
-        f"UPDATE prepared.{quoted(name)} SET in_sample = true WHERE record_id IN ("
+        f"UPDATE {ROWS}.{quoted(name)} SET in_sample = true WHERE record_id IN ("
         f"SELECT record_id FROM (SELECT record_id, row_number() OVER (PARTITION BY stratum ORDER BY record_id) AS turn "
         f"FROM (SELECT p.record_id, "
         f"concat_ws('|', coalesce({dated}, '?'), coalesce(p.owner_key, '?'), coalesce(o.code, '')) AS stratum "
-        f"FROM prepared.{quoted(name)} AS p LEFT JOIN (SELECT source_key, min(code) AS code FROM {PREPARED_PROBLEMS} "
+        f"FROM {ROWS}.{quoted(name)} AS p LEFT JOIN (SELECT source_key, min(code) AS code FROM {PREPARED_PROBLEMS} "
         f"WHERE step = {literal(name)} GROUP BY 1) AS o USING (source_key))) ORDER BY turn, record_id LIMIT {seeds})"
     )
 
@@ -66,8 +67,8 @@ def _with_parents(con: duckdb.DuckDBPyConnection, name: str, steps: dict[str, St
     for lookup_name, lookup in steps[name].lookups.items():
         if lookup.step in steps and lookup.write:
             con.execute(
-                f"UPDATE prepared.{quoted(lookup.step)} SET in_sample = true WHERE record_id IN "
-                f"(SELECT {quoted(lookup_name + 'Id')} FROM prepared.{quoted(name)} WHERE in_sample)"
+                f"UPDATE {ROWS}.{quoted(lookup.step)} SET in_sample = true WHERE record_id IN "
+                f"(SELECT {quoted(lookup_name + 'Id')} FROM {ROWS}.{quoted(name)} WHERE in_sample)"
             )
 
 
@@ -79,12 +80,12 @@ def _with_link(con: duckdb.DuckDBPyConnection, name: str, steps: dict[str, Step]
     first_name, first = lookups[0]
     limit = "" if steps[name].file is None else f" ORDER BY record_id LIMIT {_FILES}"
     con.execute(
-        f"UPDATE prepared.{quoted(name)} SET in_sample = true WHERE record_id IN (SELECT record_id FROM "
-        f"prepared.{quoted(name)} WHERE {quoted(first_name + 'Id')} IN (SELECT record_id FROM "
-        f"prepared.{quoted(first.step)} WHERE in_sample){limit})"
+        f"UPDATE {ROWS}.{quoted(name)} SET in_sample = true WHERE record_id IN (SELECT record_id FROM "
+        f"{ROWS}.{quoted(name)} WHERE {quoted(first_name + 'Id')} IN (SELECT record_id FROM "
+        f"{ROWS}.{quoted(first.step)} WHERE in_sample){limit})"
     )
 
 
 def _count(con: duckdb.DuckDBPyConnection, name: str) -> int:
-    row = con.execute(f"SELECT count(*) FROM prepared.{quoted(name)} WHERE in_sample").fetchone()
+    row = con.execute(f"SELECT count(*) FROM {ROWS}.{quoted(name)} WHERE in_sample").fetchone()
     return int(row[0]) if row else 0

@@ -1,6 +1,7 @@
 """Work one step: staged rows → clean cells → values and fates → prepared rows with payloads, outcomes and problems.
 
-On the way there is one temporary table per step: values, codes, lookups and the row's fate. Every staged row that the
+On the way there is one temporary table per step: values, codes, lookups and the row's fate. What stays is a table of
+typed values in schema `prepared_rows`, and over it the view in `prepared` that the loader reads. Every staged row that the
 step takes is afterwards either in `prepared.<step>` or in `prepared.outcomes`.
 """
 
@@ -14,7 +15,7 @@ import duckdb
 from dentlib.mapping.functions import read_odd_texts
 from dentlib.mapping.links import Link, compile_lookup, compile_owner
 from dentlib.mapping.map import Map
-from dentlib.mapping.payload import Part, json_of, moment, record_id_sql, stored
+from dentlib.mapping.payload import ROWS, Part, json_of, moment, record_id_sql, stored
 from dentlib.mapping.references import FILE_TABLE, References
 from dentlib.mapping.related import aggregate_related
 from dentlib.mapping.rules import Compiled, Fate, RuleCompiler
@@ -61,7 +62,7 @@ class StepWork:
         self._write_prepared(fields, created, links)
         read = self._count(_TABLE)
         self._con.execute(f"DROP TABLE {_TABLE}")
-        return read, self._count(f"prepared.{quoted(step.step)}")
+        return read, self._count(f"{ROWS}.{quoted(step.step)}")
 
     def _count(self, table: str) -> int:
         row = self._con.execute(f"SELECT count(*) FROM {table}").fetchone()
@@ -182,19 +183,18 @@ class StepWork:
         if dated:
             written = f"',\"createdAt\":\"' || {moment(date)} || '\"'"
             dates = f" || CASE WHEN {date} IS NULL THEN '' ELSE {written} END"
-        return f"'{{\"id\":\"' || record_id || '\"'{dates} || ',' || substr({json_of(parts, self._context.currency)}, 2)"
+        return (
+            f"'{{\"id\":\"' || record_id || '\"'{dates} || ',' || substr({json_of(parts, self._context.currency)}, 2)"
+        )
 
     def _create(self, rows: str, payload: str) -> None:
-        """Make the prepared table. Payload and hash are worked out when they are read: preparing needs neither."""
-        name = f"prepared.{quoted(self._step.step)}"
-        described = self._con.execute(f"DESCRIBE {rows}").fetchall()
-        columns = ", ".join(f"{quoted(d[0])} {d[1]}" for d in described)
+        """Make the table of typed values, and the view over it that works payload and hash out when they are read."""
+        name = quoted(self._step.step)
+        self._con.execute(f"CREATE TABLE {ROWS}.{name} AS {rows}")
         self._con.execute(
-            f"CREATE TABLE {name} ({columns}, payload VARCHAR GENERATED ALWAYS AS ({payload}), "
-            f"row_hash VARCHAR GENERATED ALWAYS AS (sha256(payload)))"
+            f"CREATE VIEW prepared.{name} AS SELECT *, sha256(payload) AS row_hash "
+            f"FROM (SELECT *, {payload} AS payload FROM {ROWS}.{name})"
         )
-        names = ", ".join(quoted(d[0]) for d in described)
-        self._con.execute(f"INSERT INTO {name} ({names}) {rows}")
 
     def _kept_as_text(self, fields: list[Compiled], links: list[Link]) -> tuple[dict[str, str], str]:
         """Return field → column for the texts of values that could not be carried, one labelled line each."""
