@@ -1,4 +1,4 @@
-"""How figures and words are written on client pages: one way, defined once, used as template filters and in sentences."""
+"""How figures and words are written on client pages: one way, defined once, for template filters and sentences."""
 
 from __future__ import annotations
 
