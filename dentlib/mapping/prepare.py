@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,8 @@ class PrepareContext:
     """What preparing must be told; nothing is guessed.
 
     `existing_emails`: addresses of records in the workspace that are *not* ours, so that a shared address clashes with
-    nobody (ours of an earlier run must be left out, or they would lose their own). `max_upload_mb`: None where unknown.
+    nobody. `own_emails`: addresses that records of ours hold as their own now → record id: whoever holds an address
+    keeps it, and while its holder doesn't give it up nobody else gets it. `max_upload_mb`: None where unknown.
     """
 
     engagement: str
@@ -44,6 +45,7 @@ class PrepareContext:
     documents_dir: Path
     max_upload_mb: float | None
     existing_emails: frozenset[str] = frozenset()
+    own_emails: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,14 @@ def _make_schemas(con: duckdb.DuckDBPyConnection, context: PrepareContext) -> No
             "FROM existing"
         )
         con.unregister("existing")
+    con.execute("CREATE OR REPLACE TEMP TABLE held (object VARCHAR, path VARCHAR, value VARCHAR, record_id VARCHAR)")
+    if context.own_emails:
+        own = {"value": [e.lower() for e in context.own_emails], "id": list(context.own_emails.values())}
+        con.register("own", pa.table(own))
+        con.execute(
+            "INSERT INTO held SELECT 'person', 'emails.primaryEmail', value, any_value(id) FROM own GROUP BY value"
+        )
+        con.unregister("own")
 
 
 def _look_at_files(con: duckdb.DuckDBPyConnection, map: Map, context: PrepareContext) -> None:

@@ -1,8 +1,8 @@
 """Work one step: staged rows → clean cells → values and fates → prepared rows with payloads, outcomes and problems.
 
 On the way there is one temporary table per step: values, codes, lookups and the row's fate. What stays is a table of
-typed values in schema `prepared_rows`, and over it the view in `prepared` that the loader reads. Every staged row that the
-step takes is afterwards either in `prepared.<step>` or in `prepared.outcomes`.
+typed values in schema `prepared_rows`, and over it the view in `prepared` that the loader reads. Every staged row that
+the step takes is afterwards either in `prepared.<step>` or in `prepared.outcomes`.
 """
 
 from __future__ import annotations
@@ -218,23 +218,34 @@ class StepWork:
         return kept, extra
 
     def _first_keeps_it(self, rows: str, path: str) -> str:
-        """Give a value that must be unique to the first row that has it; the others keep it as a further value."""
+        """Give a value that must be unique to the row that holds it already, else to the first that has it.
+
+        The others keep it as a further value. A value that a record of an earlier round holds, while no row of this
+        one does, stays taken: its holder gives it up first, or a person decides about a record whose row is gone.
+        """
         value, mine = quoted("v_" + path), f"object = {literal(self._step.to)} AND path = {literal(path)}"
-        holder = literal(self._step.prefix + ":") + " || _key"
+        own_key = literal(self._step.prefix + ":") + " || _key"
+        own_id = record_id_sql(self._engagement, self._step.step, "_key")
         candidates = f"SELECT _id, _key, _file, _row, {value} AS v FROM ({rows}) WHERE {value} IS NOT NULL"
         self._con.execute(
             f"CREATE OR REPLACE TEMP TABLE not_first AS WITH c AS ({candidates}), "
             f"mine AS (SELECT value, any_value(holder) AS holder FROM temp.taken WHERE {mine} GROUP BY value), "
-            f"repeated AS (SELECT v FROM c GROUP BY v HAVING count(*) > 1 "
-            f"UNION SELECT v FROM c SEMI JOIN mine ON mine.value = c.v) "
-            f"SELECT c.*, coalesce(mine.holder, first_value({holder}) OVER turns) AS holder, "
-            f"row_number() OVER turns AS turn, mine.value IS NOT NULL AS held "
-            f"FROM c SEMI JOIN repeated USING (v) LEFT JOIN mine ON mine.value = c.v "
-            f"WINDOW turns AS (PARTITION BY c.v ORDER BY _id) QUALIFY turn > 1 OR held"
+            f"held AS (SELECT value, record_id FROM temp.held WHERE {mine}), "
+            f"repeated AS (SELECT v FROM c GROUP BY v HAVING count(*) > 1 UNION SELECT value FROM mine "
+            f"UNION SELECT value FROM held), "
+            f"asked AS (SELECT c.*, mine.holder AS taken_by, held.record_id AS held_by, "
+            f"coalesce(held.record_id = {own_id}, false) AS holds FROM c SEMI JOIN repeated USING (v) "
+            f"LEFT JOIN mine ON mine.value = c.v LEFT JOIN held ON held.value = c.v), "
+            f"judged AS (SELECT *, row_number() OVER turns AS turn, first_value({own_key}) OVER turns AS first_key, "
+            f"held_by IS NOT NULL AND NOT bool_or(holds) OVER (PARTITION BY v) AS not_free FROM asked "
+            f"WINDOW turns AS (PARTITION BY v ORDER BY holds DESC, _id)) "
+            f"SELECT *, CASE WHEN taken_by IS NOT NULL THEN taken_by "
+            f"WHEN not_free THEN 'a record of an earlier round' ELSE first_key END AS holder FROM judged "
+            f"WHERE turn > 1 OR taken_by IS NOT NULL OR not_free"
         )
         self._con.execute(
-            f"INSERT INTO temp.taken SELECT {literal(self._step.to)}, {literal(path)}, v, {holder} FROM ({candidates}) "
-            f"ANTI JOIN not_first USING (_id)"
+            f"INSERT INTO temp.taken SELECT {literal(self._step.to)}, {literal(path)}, v, {own_key} "
+            f"FROM ({candidates}) ANTI JOIN not_first USING (_id)"
         )
         self._con.execute(
             f"INSERT INTO {PREPARED_PROBLEMS} SELECT {literal(self._step.step)}, _key, {literal(path)}, "

@@ -10,6 +10,7 @@ import pytest
 
 from dentlib.mapping import explain, remark_counts, rows_set_aside, value_remarks
 from dentlib.mapping.values import blocknote_text
+from dentlib.model import record_id
 
 Prepared = Any  # the fixture of conftest
 Work = Callable[..., Prepared]
@@ -136,3 +137,33 @@ def test_rows_that_stay_are_listed_one_by_one(practice: Prepared) -> None:
     total = sum(practice.facts.read.values()) - sum(practice.facts.prepared.values())
     assert len(listed) == total > 0
     assert all(r.reason and r.label and r.outcome in ("rejected", "excluded", "merged") for r in listed)
+
+
+def test_an_address_stays_with_the_record_that_holds_it(work: Work) -> None:
+    """In a later round the order of rows doesn't matter: who has the address in the CRM keeps it."""
+    rows = [patient("1", EMail="a@example.com"), patient("2", EMail="a@example.com")]
+    done = work({"patients": rows}, own_emails={"A@example.com": record_id("test", "patients", "2")})
+    found = done.payloads("patients")
+    assert found["2"]["emails"] == {"primaryEmail": "a@example.com", "additionalEmails": []}
+    assert found["1"]["emails"] == {"primaryEmail": "", "additionalEmails": ["a@example.com"]}
+
+
+@pytest.mark.parametrize("rest", [[], [patient("1", EMail="new@example.com")], [patient("1", PatStatus="Archived")]])
+def test_an_address_held_by_a_record_that_lost_its_row_stays_taken(work: Work, rest: list[dict[str, str]]) -> None:
+    """The holder's row is gone, was left out, or has another address now: nobody gets the old one in this round."""
+    own = {"a@example.com": record_id("test", "patients", "1")}
+    done = work({"patients": [*rest, patient("2", EMail="a@example.com")]}, own_emails=own)
+    assert done.payloads("patients")["2"]["emails"] == {"primaryEmail": "", "additionalEmails": ["a@example.com"]}
+    told = [r.detail for r in value_remarks(done.con, done.map)]
+    assert told == ["kept by a record of an earlier round"]
+
+
+def test_an_address_held_by_a_later_steps_record_is_not_taken_by_an_earlier_one(work: Work) -> None:
+    """Referrers are worked before patients; a patient who holds the address keeps it all the same."""
+    tables = {
+        "patients": [patient("1", EMail="a@example.com")],
+        "referrals": [{"RefNum": "1", "RefKind": "Person", "LName": "Doe", "EMail": "a@example.com"}],
+    }
+    done = work(tables, own_emails={"a@example.com": record_id("test", "patients", "1")})
+    assert done.payloads("patients")["1"]["emails"]["primaryEmail"] == "a@example.com"
+    assert done.payloads("referrer_people")["1"]["emails"]["additionalEmails"] == ["a@example.com"]
