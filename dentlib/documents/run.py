@@ -45,7 +45,7 @@ def summary(facts: RunFacts) -> Section:
             Figure("rows read", numbers.count(total["read"])),
             Figure("records created", numbers.count(total["created"])),
             *((Figure("updated", numbers.count(total["updated"])),) if later else ()),
-            Figure("left out by rule", numbers.count(total["excluded"])),
+            *(() if later else (Figure("left out by rule", numbers.count(total["excluded"])),)),
             Figure("set aside", numbers.count(total["rejected"]), "with a reason"),
             Figure("failed", numbers.count(total["failed"]), tone=Tone.STOP if total["failed"] else Tone.GOOD),
             Figure("checks passed", numbers.count(passed), f"of {numbers.count(len(facts.checks))}"),
@@ -63,7 +63,8 @@ def _changed(facts: RunFacts, total: dict[str, int]) -> str:
     gone = sum(n for _, n in facts.gone)
     return (
         f"{numbers.things(total['created'], 'record')} of {facts.client} created, {numbers.count(total['updated'])} "
-        f"updated, {numbers.count(total['unchanged'])} unchanged, {numbers.count(total['failed'])} failed"
+        f"updated, {numbers.count(total['unchanged'])} unchanged, "
+        f"{numbers.count(total['failed']) if total['failed'] else 'none'} failed"
         + (f"; {numbers.things(gone, 'record')} kept whose row is gone from the export" if gone else "")
     )
 
@@ -99,7 +100,7 @@ def decisions(facts: RunFacts) -> tuple[str, ...]:
     if gone:
         asked.append(
             f"{numbers.things(gone, 'record')} were kept whose row is gone from the export: say which of them the "
-            "practice has deleted."
+            "practice has deleted. Each is listed in the run's result.json."
         )
     return tuple(asked)
 
@@ -260,7 +261,7 @@ def _tables(facts: RunFacts) -> Section:
         name="tables",
         heading="From the export's side",
         finding=f"{numbers.share_of(reached, rows, 'row')} of the export reached a step; "
-        f"{numbers.count(nowhere)} belong to no step of the map.",
+        f"{numbers.count(nowhere) if nowhere else 'none'} belong to no step of the map.",
         status=Status("check", Tone.CHECK) if nowhere else Status("complete", Tone.GOOD),
         tables=(
             Table(
@@ -296,8 +297,12 @@ def _pace(facts: RunFacts) -> Section:
         items=(
             f"Started {numbers.moment(facts.started_at)}, ended {numbers.moment(facts.ended_at)}.",
             f"Foreseen: {numbers.things(facts.forecast.records, 'record')} in "
-            f"{numbers.things(facts.forecast.calls, 'call')}, {numbers.duration(facts.forecast.minutes * 60)}"
-            + (f" at {numbers.count(rate)} calls a minute." if rate else ", no limit of rate."),
+            f"{numbers.things(facts.forecast.calls, 'call')}"
+            + (
+                f", {numbers.duration(facts.forecast.minutes * 60)} at {numbers.count(rate)} calls a minute."
+                if rate
+                else "; the CRM sets no rate, so no time was foreseen."
+            ),
             f"{numbers.things(facts.retries, 'call')} tried again after a passing failure.".capitalize(),
             "Switched off during the run: " + numbers.listing(list(facts.switched_off), most=20) + "."
             if facts.switched_off

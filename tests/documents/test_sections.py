@@ -10,11 +10,11 @@ import pytest
 from dentlib import documents
 from dentlib.documents import gallery_facts as invented
 from dentlib.documents import gallery_loads as loads
-from dentlib.documents import outcomes, pages, rollback, run, sample
+from dentlib.documents import evidence, outcomes, pages, rollback, run, sample
 from dentlib.documents.cutover import checklist
 from dentlib.documents.view import Column, Status, Table, Tone
 from dentlib.errors import UsageError
-from dentlib.facts import AuditFacts, CheckFacts, DiffRow, MappingFacts, ReasonCount, RunFacts, StepFacts
+from dentlib.facts import AccessRow, AuditFacts, CheckFacts, DiffRow, MappingFacts, ReasonCount, RunFacts, StepFacts
 from dentlib.model import Problem, Severity
 
 ALL: list[Any] = [
@@ -308,3 +308,22 @@ def test_an_address_is_masked_even_where_the_map_says_that_it_identifies_nobody(
     assert "ana@" not in str(_shown(row))
     assert "ana@" not in str(documents.as_data(row))
     assert "ana@" not in repr(row)
+
+
+def test_who_will_see_it_is_signed_and_an_unknown_role_stands_out() -> None:
+    """Each kind with its roles; where nobody can say who reads it, the page stops."""
+    facts = replace(invented.mapping_facts(), access=(AccessRow("clinical notes", "note", ("bodyV2",)),))
+    section = evidence.access_section(facts)
+    assert section.tables[0].rows == (("Clinical notes", "note", "bodyV2", Status("not known", Tone.STOP)),)
+    assert section.status.tone is Tone.STOP
+    assert section.sign
+    assert evidence.access_section(replace(facts, access=())).sign == ""
+
+
+def test_a_run_tells_what_arrived_differently_and_who_confirmed_what() -> None:
+    """Most frequent first; names and moments as recorded; none is said as well."""
+    facts = loads.run_facts()
+    assert [row[3] for row in evidence.remarks_section(facts).tables[0].rows] == [212, 9]
+    assert evidence.confirmed_section(facts).finding == "3 confirmations by A. Analyst."
+    bare = replace(facts, remarks=(), confirmed=())
+    assert evidence.remarks_section(bare).tables == evidence.confirmed_section(bare).tables == ()
