@@ -138,7 +138,7 @@ class MapLine:
 
 @dataclass(frozen=True, slots=True)
 class ValueMapFacts:
-    """A value map with frequencies: (source value, rows, target value or the decision for unmapped)."""
+    """A value map with frequencies: (source value, rows, target; empty: the map doesn't name it, see `unmapped`)."""
 
     step: str
     field: str

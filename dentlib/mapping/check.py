@@ -10,7 +10,7 @@ import duckdb
 from dentlib.errors import MapError
 from dentlib.mapping.functions import BLANKS
 from dentlib.mapping.map import Map
-from dentlib.mapping.references import References, field_sql, spellings
+from dentlib.mapping.references import References, field_sql, left_out, spellings
 from dentlib.mapping.rules import RuleCompiler
 from dentlib.mapping.schema import ORIGINAL_DATE, SOURCE_ID, wanted_schema, written_by
 from dentlib.mapping.staging import CONTENT_KEY, raw_columns
@@ -282,7 +282,7 @@ def _values(map: Map, con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:
             if not rule.values or len(rule.source) != 1 or "." in rule.source[0] or rule.source[0].startswith("$"):
                 continue
             words = map.vocabulary.field(step.from_, rule.source[0])
-            known = _known(words, tuple(rule.values))
+            known = _known(words, (*rule.values, *left_out(map, step, rule.source[0])))
             for table, column in map.columns[step.from_].get(rule.source[0], ()):
                 text = f"lower(trim({quoted(column)}, {BLANKS}))"
                 row = con.execute(
@@ -290,7 +290,9 @@ def _values(map: Map, con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:
                     f"WHERE {text} <> '' AND {text} NOT IN ({known})"
                 ).fetchone()
                 if row and row[0]:
-                    message = f"{row[1]:,} values in {row[0]:,} rows are not in the value map"
+                    values = "1 value" if row[1] == 1 else f"{row[1]:,} values"
+                    rows = "1 row" if row[0] == 1 else f"{row[0]:,} rows"
+                    message = f"{values} in {rows} not in the value map"
                     yield Problem(
                         "values_unmapped",
                         f"{step.step}: {path} ({table}.{column})",

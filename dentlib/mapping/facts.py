@@ -13,7 +13,7 @@ from dentlib.mapping.access import access_rows
 from dentlib.mapping.functions import BLANKS
 from dentlib.mapping.map import Map
 from dentlib.mapping.owners import OWNERS
-from dentlib.mapping.references import spellings, text_tests
+from dentlib.mapping.references import left_out, spellings, text_tests
 from dentlib.mapping.schema import SOURCE_ID
 from dentlib.mapping.staging import raw_columns
 from dentlib.mapping.uses import Use, active_uses
@@ -161,6 +161,7 @@ def _value_maps(con: duckdb.DuckDBPyConnection, map: Map) -> list[ValueMapFacts]
             for table, column in map.columns[step.from_].get(source, ()):
                 targets = {s.lower(): str(v) for k, v in rule.values.items() for s in spellings(words, (k,))}
                 targets |= {k.lower(): str(v) for k, v in rule.values.items()}
+                targets |= {v: f"left out: {why}" for v, why in left_out(map, step, source).items() if v not in targets}
                 decision = rule.unmapped.do if rule.unmapped.do != "value" else f"{rule.unmapped.value}"
                 if rule.unmapped.keep_as_text:
                     decision += f", kept as text in {rule.unmapped.keep_as_text}"
@@ -170,7 +171,7 @@ def _value_maps(con: duckdb.DuckDBPyConnection, map: Map) -> list[ValueMapFacts]
                     [rule.values_matching or "\\b\\B"],
                 ).fetchall()
                 shown = tuple(
-                    (v, n, targets.get(v.lower()) or (v.upper() if same else decision))
+                    (v, n, targets.get(v.lower()) or (v.upper() if same else ""))
                     for v, n, same in rows
                     if not (words and words.identifier and n < SMALL_CELL)
                 )

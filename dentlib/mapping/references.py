@@ -285,6 +285,17 @@ def spellings(words: FieldWords | None, wanted: tuple[str, ...]) -> tuple[str, .
     return tuple(s for w in wanted for s in (w, *by_fold.get(w.lower(), ())))
 
 
+def left_out(map: Map, step: Step, source: str) -> dict[str, str]:
+    """Return value (small letters) → reason, for the values of a field that alone keep a row out of a step."""
+    words = map.vocabulary.field(step.from_, source)
+    return {
+        value.lower(): rule.reason
+        for rule in step.where
+        if set(rule.when) == {source} and map.holds(rule.when_choice)
+        for value in spellings(words, rule.when[source].in_)
+    }
+
+
 def text_tests(folded: str, inside: tuple[str, ...], outside: tuple[str, ...]) -> list[str]:
     """Return tests of a folded text (small letters, trimmed) against lists; an empty text is in no list."""
     tests = []

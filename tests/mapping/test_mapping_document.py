@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dentlib.facts import MapLine, MappingFacts
-from dentlib.mapping import access_rows, mapping_facts
+from dentlib.mapping import access_rows, check, mapping_facts
 
 Prepared = Any  # the fixture of conftest
 Work = Callable[..., Prepared]
@@ -83,3 +83,18 @@ def test_a_definition_is_listed_with_its_words_in_the_crm(practice: Prepared) ->
     assert "AptStatus is task.appointmentStatus" in missed["means"]
     assert {r["kind"] for r in rebuild} >= {"Workflow", "View", "Permission", "Reminder"}
     assert "no native e-mail sequences" in rebuild[-1]["means"]
+
+
+def test_a_value_the_map_does_not_name_is_told_apart_from_one_it_sends_to_the_same(work: Work) -> None:
+    """`Scheduled` is decided, `Moved` is not, though both end as TODO; what a scope rule leaves out is decided."""
+    appointments = [
+        {"AptNum": str(n), "PatientID": "1", "AptDate": "01/30/2026", "AptStatus": status, "AptType": kind}
+        for n, (status, kind) in enumerate([("Scheduled", "Exam"), ("Moved", "Exam"), ("Scheduled", "Blocked")])
+    ]
+    done = work({"patients": [{"PatNum": "1", "LName": "Ruiz"}], "appointments": appointments})
+    maps = {m.field: {v: target for v, _, target in m.rows} for m in facts(done).value_maps}
+    assert maps["status"] == {"Scheduled": "TODO", "Moved": ""}
+    assert maps["taskType"] == {"Exam": "EXAM", "Blocked": "left out: a blocked slot in the book"}
+    told = [p.where for p in check(done.map, done.con) if p.code == "values_unmapped"]
+    assert any("AptStatus" in where for where in told)
+    assert not any("AptType" in where for where in told)
