@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from dentlib import documents
+from dentlib.documents import evidence, outcomes, pages, rollback, run, sample
 from dentlib.documents import gallery_facts as invented
 from dentlib.documents import gallery_loads as loads
-from dentlib.documents import evidence, outcomes, pages, rollback, run, sample
 from dentlib.documents.cutover import checklist
 from dentlib.documents.view import Column, Status, Table, Tone
 from dentlib.errors import UsageError
