@@ -153,15 +153,13 @@ def _fast_boolean(text: str, context: ValueContext, at: str) -> str:
     )
 
 
-def _fast_blocknote(text: str, context: ValueContext, at: str) -> str:
+def blocknote_sql(text: str) -> str:
+    """Return SQL for `values.blocknote`: the text as JSON of one paragraph per line."""
+    empty = '\'{"type":"paragraph","content":[]}\''
+    line = '\'{"type":"paragraph","content":[{"type":"text","text":\' || to_json(line)::VARCHAR || \',"styles":{}}]}\''
     lines = f"regexp_split_to_array({text}, '\\r\\n|\\r|\\n')"
-    paragraph = (
-        'CASE WHEN line = \'\' THEN \'{"type":"paragraph","content":[]}\' ELSE '
-        '\'{"type":"paragraph","content":[{"type":"text","text":\' || to_json(line)::VARCHAR || \',"styles":{}}]}\' END'
-    )
-    whole = f"'[' || array_to_string(list_transform({lines}, lambda line: {paragraph}), ',') || ']'"
-    plain = f"NOT regexp_matches({text}, '[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]')"
-    return f"CASE WHEN strlen({text}) <= {values.LONGEST_TEXT_BYTES} AND {plain} THEN {whole} END"
+    paragraphs = f"list_transform({lines}, lambda line: CASE WHEN line = '' THEN {empty} ELSE {line} END)"
+    return f"'[' || array_to_string({paragraphs}, ',') || ']'"
 
 
 def _bulk_phones(con: duckdb.DuckDBPyConnection, texts: str, target: str, context: ValueContext) -> None:
@@ -243,7 +241,9 @@ FUNCTIONS: dict[str, ValueFunction] = {
         ValueFunction("boolean", "BOOLEAN", "boolean", True, _fast_boolean, _plain(values.boolean)),
         ValueFunction("surfaces", "VARCHAR", "text", True, _never, _plain(values.surfaces)),
         ValueFunction("teeth", "VARCHAR[]", "list", True, _never, _slow_teeth),
-        ValueFunction("blocknote", "VARCHAR", "blocknote", True, _fast_blocknote, _plain(values.blocknote)),
+        ValueFunction(
+            "blocknote", "VARCHAR", "blocknote", True, _fast_exact, _plain(values.exact), total=True, code=_exact_code
+        ),
         ValueFunction("link", "VARCHAR", "link", True, _never, _plain(values.link)),
         ValueFunction("file_label", "VARCHAR", "text", True, _never, _plain(values.file_label)),
         ValueFunction("file_category", "VARCHAR", "text", True, _never, _plain(values.file_category)),

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dentlib.mapping.functions import blocknote_sql
 from dentlib.model import ID_NAMESPACE
 from dentlib.workdb import literal
 
@@ -70,7 +71,7 @@ def _single(part: Part, currency: str) -> str:
             whole = f"{{'primaryLinkUrl': {column}, 'primaryLinkLabel': '', 'secondaryLinks': []::VARCHAR[]}}"
             return f"CASE WHEN {column} IS NOT NULL THEN {whole} END"
         case "blocknote":
-            return f"CASE WHEN {column} IS NOT NULL THEN {{'blocknote': {column}}} END"
+            return f"CASE WHEN {column} IS NOT NULL THEN {{'blocknote': {blocknote_sql(column)}}} END"
         case "list":
             return f"coalesce({column}, []::VARCHAR[])"
         case _:

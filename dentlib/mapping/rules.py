@@ -166,7 +166,7 @@ class RuleCompiler:
             pieces.append(f"CASE WHEN {everything} THEN {text} ELSE '' END" if optional else text)
         some = " OR ".join(f"{n} IS NOT NULL" for n in filled) or "true"
         whole = f"nullif(trim({' || '.join(pieces)}, ' '), '')"
-        cell = Cell(f"CASE WHEN {some} THEN {whole} END", NO_CODE, "text")
+        cell = Cell(self._references.computed(f"CASE WHEN {some} THEN {whole} END"), NO_CODE, "text")
         if rule.apply == ("blocknote",):
             fast = FUNCTIONS["blocknote"].fast(cell.value, self._references.context, "")
             cell = Cell(f"({fast})", "'text_unreadable'", "blocknote")

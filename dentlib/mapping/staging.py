@@ -57,8 +57,10 @@ def _stage_object(con: duckdb.DuckDBPyConnection, map: Map, object_name: str, ke
         return
     repeated = f"SELECT _key AS k FROM ({rows}) WHERE _key IS NOT NULL GROUP BY _key HAVING count(*) > 1"
     con.execute(f"CREATE TABLE {others} AS {repeated}")
-    hashed = " UNION ALL BY NAME ".join(_parts(con, map, object_name, with_content=True))
-    judged = _judge_repeated_keys(f"SELECT * FROM ({hashed}) WHERE {key_sql} IN (SELECT k FROM {others})", key_sql)
+    hashed = " UNION ALL BY NAME ".join(
+        _parts(con, map, object_name, with_content=True, where=f"{key_sql} IN (SELECT k FROM {others})")
+    )
+    judged = _judge_repeated_keys(hashed, key_sql)
     con.execute(f"CREATE OR REPLACE TABLE {others} AS {judged}")
     con.execute(
         f"CREATE VIEW {name} AS SELECT r.*, CASE WHEN r._key IS NULL THEN 'no_key' ELSE coalesce(o.fate, 'first') END "
@@ -66,8 +68,13 @@ def _stage_object(con: duckdb.DuckDBPyConnection, map: Map, object_name: str, ke
     )
 
 
-def _parts(con: duckdb.DuckDBPyConnection, map: Map, object_name: str, *, with_content: bool) -> list[str]:
-    """Return one SELECT per raw table that holds the object; `_id` is the row's place in table and file."""
+def _parts(
+    con: duckdb.DuckDBPyConnection, map: Map, object_name: str, *, with_content: bool, where: str = ""
+) -> list[str]:
+    """Return one SELECT per raw table that holds the object; `_id` is the row's place in table and file.
+
+    `where`: a condition over the logical fields, tested before a row's content is hashed.
+    """
     words = map.vocabulary.objects[object_name]
     columns = raw_columns(con)
     parts = []
@@ -84,9 +91,10 @@ def _parts(con: duckdb.DuckDBPyConnection, map: Map, object_name: str, *, with_c
         if with_content:
             cells = ", ".join(f"coalesce({quoted(c)}, chr(1))" for c in columns[table])
             content = f", md5(concat_ws(chr(31), {cells})) AS _content"
+        condition = f" WHERE {where}" if where else ""
         parts.append(
             f"SELECT {ordinal * _ROWS_PER_TABLE} + rowid AS _id, {literal(table)} AS _table, _file, _row"
-            f"{content}{''.join(chosen)} FROM raw.{quoted(table)}"
+            f"{content}{''.join(chosen)} FROM raw.{quoted(table)}{condition}"
         )
     return parts
 

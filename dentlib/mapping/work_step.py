@@ -25,7 +25,6 @@ from dentlib.model import PREPARED_OUTCOMES, PREPARED_PROBLEMS, Member
 from dentlib.pairs import Step
 from dentlib.workdb import literal, quoted
 
-_TABLE = "temp.judged"
 FURTHER = "further "
 """Begins the name of the column for shared values that go to a field's not unique neighbour."""
 
@@ -38,6 +37,7 @@ class StepWork:
     ) -> None:
         self._con, self._map, self._step, self._context, self._engagement = con, map, step, context, engagement
         self._references = References(map, step, context)
+        self._judged = ""
 
     def run(self, fallback: Member | None) -> tuple[int, int]:
         """Work the step; return rows read and rows prepared."""
@@ -56,12 +56,11 @@ class StepWork:
         links = [compile_lookup(references, name, rule, steps) for name, rule in step.lookups.items()]
         if step.owner is not None:
             links.append(compile_owner(references, step.owner, fallback))
-        self._judge([*fields, *created], scope, links)
-        self._write_outcomes()
-        self._write_problems([*fields, *created], links)
+        self._judged = self._judge([*fields, *created], scope, links)
+        self._tell([*fields, *created], links)
         self._write_prepared(fields, created, links)
-        read = self._count(_TABLE)
-        self._con.execute(f"DROP TABLE {_TABLE}")
+        read = self._count("temp.first_pass")
+        self._con.execute("DROP TABLE temp.first_pass; DROP TABLE temp.told")
         return read, self._count(f"{ROWS}.{quoted(step.step)}")
 
     def _count(self, table: str) -> int:
@@ -70,8 +69,11 @@ class StepWork:
 
     # ---- the row's values and fate ----
 
-    def _judge(self, fields: list[Compiled], scope: list[Fate], links: list[Link]) -> None:
-        """Make the step's temporary table: for each row its values (v_), what is to be told (p_), and its fate."""
+    def _judge(self, fields: list[Compiled], scope: list[Fate], links: list[Link]) -> str:
+        """Return the SQL that has for each row its values (v_), what is to be told (p_), and its fate.
+
+        It is never stored as a whole: each use takes the columns that it needs.
+        """
         file_select, file_join, file_fates = self._file()
         cells = self._references.second_pass(self._con, self._references.only(), read_odd_texts)
         selects = "".join(f", {link.select}" for link in links) + file_select
@@ -97,9 +99,9 @@ class StepWork:
         columns += [link.column for link in links]
         columns += ["owner_name, owner_key"] if self._step.owner is not None else []
         columns += ["file_path, file_remark"] if self._step.file is not None else []
-        self._con.execute(
-            f"CREATE OR REPLACE TEMP TABLE judged AS SELECT {', '.join(columns)}, CASE {verdict} END AS fate "
-            f"FROM (SELECT r.*{selects} FROM ({cells}) AS r {joins})"
+        return (
+            f"(SELECT {', '.join(columns)}, CASE {verdict} END AS fate "
+            f"FROM (SELECT r.*{selects} FROM ({cells}) AS r {joins}))"
         )
 
     def _file(self) -> tuple[str, str, list[Fate]]:
@@ -118,27 +120,31 @@ class StepWork:
         join = f" LEFT JOIN {FILE_TABLE} AS doc ON doc.name = r.{name}"
         return ", doc.path AS file_path, doc.code AS file_code, doc.remark AS file_remark", join, fates
 
-    def _write_outcomes(self) -> None:
-        self._con.execute(
-            f"INSERT INTO {PREPARED_OUTCOMES} SELECT {literal(self._step.step)}, _table, coalesce(_key, ''), _file, "
-            f"_row, fate.outcome, fate.code, CASE WHEN t.text IS NULL OR fate.reason = t.text THEN fate.reason "
-            f"ELSE fate.reason || ': ' || t.text END FROM {_TABLE} LEFT JOIN temp.reasons AS t ON t.code = fate.code "
-            f"WHERE fate IS NOT NULL ORDER BY _id"
-        )
-
-    def _write_problems(self, fields: list[Compiled], links: list[Link]) -> None:
+    def _tell(self, fields: list[Compiled], links: list[Link]) -> None:
+        """Write down rows that don't reach the loader, and values that were not carried as they are."""
         told = [(c.path, f"p_{c.path}") for c in fields if c.code != "NULL::VARCHAR"]
         told += [(link.written or link.name, f"p_{link.name}") for link in links if link.code != "NULL::VARCHAR"]
         if self._step.file is not None:
             told.append((self._step.file.field, "file_remark"))
+        codes = [quoted(column) for _, column in told]
+        some = " OR ".join(f"{c} IS NOT NULL" for c in ["fate", *codes])
+        chosen = ", ".join(["_id, _table, _file, _row, _key, fate", *codes])
+        self._con.execute(f"CREATE OR REPLACE TEMP TABLE told AS SELECT {chosen} FROM {self._judged} WHERE {some}")
+        step = literal(self._step.step)
+        self._con.execute(
+            f"INSERT INTO {PREPARED_OUTCOMES} SELECT {step}, _table, coalesce(_key, ''), _file, "
+            f"_row, fate.outcome, fate.code, CASE WHEN t.text IS NULL OR fate.reason = t.text THEN fate.reason "
+            f"ELSE fate.reason || ': ' || t.text END FROM temp.told LEFT JOIN temp.reasons AS t ON t.code = fate.code "
+            f"WHERE fate IS NOT NULL ORDER BY _id"
+        )
         parts = [
-            f"SELECT _id, {literal(name)} AS field, {quoted(column)} AS code, _key, _file, _row FROM {_TABLE} "
+            f"SELECT _id, {literal(name)} AS field, {quoted(column)} AS code, _key, _file, _row FROM temp.told "
             f"WHERE fate IS NULL AND {quoted(column)} IS NOT NULL"
             for name, column in told
         ]
         if parts:
             self._con.execute(
-                f"INSERT INTO {PREPARED_PROBLEMS} SELECT {literal(self._step.step)}, _key, field, u.code, "
+                f"INSERT INTO {PREPARED_PROBLEMS} SELECT {step}, _key, field, u.code, "
                 f"coalesce(t.text, u.code), _file, _row, 1, '' FROM ({' UNION ALL '.join(parts)}) AS u "
                 f"LEFT JOIN temp.reasons AS t ON t.code = u.code ORDER BY _id, field"
             )
@@ -147,7 +153,7 @@ class StepWork:
 
     def _write_prepared(self, fields: list[Compiled], created: list[Compiled], links: list[Link]) -> None:
         step = self._step
-        rows = f"SELECT * EXCLUDE (fate) FROM {_TABLE} WHERE fate IS NULL"
+        rows = f"SELECT * EXCLUDE (fate) FROM {self._judged} WHERE fate IS NULL"
         overflow: dict[str, str] = {}
         for c in fields:
             if c.shared:
