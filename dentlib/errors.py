@@ -44,6 +44,10 @@ class DentlibError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  way out: {self.hint}" if self.hint else self.message
 
+    def _render_traceback_(self) -> list[str]:
+        """Say it in a notebook in two lines: where in the library it was raised helps nobody who reads it there."""
+        return str(self).splitlines()
+
 
 class UsageError(DentlibError):
     """What was asked for can't be done as asked."""

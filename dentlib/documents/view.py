@@ -163,8 +163,11 @@ class Section:
     sign: str = ""
 
     def limited(self, rows: int) -> Section:
-        """Return the same section with at most `rows` rows shown per table, and each table whole, not in parts."""
-        return replace(self, tables=tuple(replace(t, shown_rows=rows, parts=()) for t in self.tables))
+        """Return the same section with at most `rows` rows shown per table, and each table whole, not in several parts.
+
+        A single part is a shorter telling of the whole, and stays.
+        """
+        return replace(self, tables=tuple(_limited(t, rows) for t in self.tables))
 
     def beside(self, kind: str, suffix: str = "") -> Section:
         """Return the same section with its tables' CSV files named after the page they lie beside.
@@ -185,6 +188,11 @@ class Section:
 
     def __repr__(self) -> str:
         return f"{self.heading}: {self.finding}"
+
+
+def _limited(table: Table, rows: int) -> Table:
+    parts = tuple(replace(p, shown_rows=rows) for p in table.parts) if len(table.parts) == 1 else ()
+    return replace(table, shown_rows=rows, parts=parts)
 
 
 def _beside(table: Table, csv_file: str) -> Table:

@@ -106,7 +106,7 @@ class NotebookProgress:
         style = f"<style>{stylesheet()}</style>"
         return {
             "text/plain": "\n".join(text for _, text in lines),
-            "text/html": f'<div class="dl snippet">{style}{rows}</div>',
+            "text/html": f'<div class="dl snippet">{style}<div class="tasks">{rows}</div></div>',
         }
 
     @staticmethod

@@ -163,3 +163,13 @@ def test_an_output_that_loads_something_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="would load 1 things"):
         export_page(tmp_path / "out.ipynb", tmp_path / "page.html", title="x")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_an_error_of_ours_is_two_lines_in_a_notebook(tmp_path: Path) -> None:
+    """What is wrong and the way out; no code of the library, no paths."""
+    raising = "from dentlib import errors\nraise errors.GateClosed('not approved', 'approve it')"
+    with pytest.raises(NotebookFailed):
+        run_notebook(write(tmp_path / "closed.ipynb", raising), tmp_path / "out.ipynb", time_limit_s=60)
+    cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
+    shown = [o for c in cells if c.cell_type == "code" for o in c.outputs if o.output_type == "error"]
+    assert [o["traceback"] for o in shown] == [["not approved", "  way out: approve it"]]
