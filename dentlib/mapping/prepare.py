@@ -89,9 +89,6 @@ def prepare(
         map.formats.date_order,
         map.formats.decimal,
     )
-    con.execute(
-        "SET force_compression = 'uncompressed'"
-    )  # the store is thrown away; packing costs as much as preparing
     stage(con, map, _keys(map))
     _make_schemas(con, context)
     fallback = fallback_member(context.members, context.fallback_owner_email)
@@ -104,7 +101,6 @@ def prepare(
         told.advance("prepare")
     _count_owners(con, map, fallback)
     _write_steps(con, map, read, prepared)
-    con.execute("RESET force_compression")
     told.finish("prepare", f"{sum(prepared.values()):,} records of {sum(read.values()):,} rows")
     tables = _tables(con, map)
     counts = con.execute(
