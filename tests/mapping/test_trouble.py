@@ -28,12 +28,6 @@ BY_SCOPE = {
     "no_recall_for_inactive",
     "no_recall_for_the_dead",
 }
-    "test_patient",
-    "archived_patient",
-    "recall_switched_off",
-    "no_recall_for_inactive",
-    "no_recall_for_the_dead",
-}
 ADMIN = "20202020-0000-4000-8000-000000000002"
 MEMBERS = (
     Member("20202020-0000-4000-8000-000000000001", "mara.velden@brightsmile.example", "Mara Velden"),
