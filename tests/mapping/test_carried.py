@@ -167,3 +167,18 @@ def test_an_address_held_by_a_later_steps_record_is_not_taken_by_an_earlier_one(
     done = work(tables, own_emails={"a@example.com": record_id("test", "patients", "1")})
     assert done.payloads("patients")["1"]["emails"]["primaryEmail"] == "a@example.com"
     assert done.payloads("referrer_people")["1"]["emails"]["additionalEmails"] == ["a@example.com"]
+
+
+def test_what_a_field_alone_would_lose_stays_readable(work: Work) -> None:
+    """Which phone is which, surfaces as they came, a provider and a date of creation that can't be understood."""
+    row = patient(
+        "1", WirelessPhone="(415) 555-2671", HmPhone="510.555.2672", PrimProv="99", DateCreated="some day in May"
+    )  # fmt: skip
+    chart = {"ChartNum": "1", "PatientID": "1", "ToothNum": "3", "Surf": "DOM", "Condition": "Caries"}
+    done = work({"patients": [row], "toothchart": [chart]})
+    found = done.payloads("patients")["1"]
+    assert found["sourcePhones"] == "Mobile: (415) 555-2671  Home: 510.555.2672"
+    assert found["primaryProvider"] == "99"
+    assert "Created: some day in May" in found["sourceRemarks"]
+    assert {c for _, _, c in done.problems("patients")} == {"owner_unknown", "date_unreadable"}
+    assert done.payloads("tooth_records")["1"]["surface"] == "DOM"
