@@ -31,7 +31,8 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy
 
 lab: $(READY)  ## open JupyterLab on the notebooks
-	DENTLIB_HOME="$${DENTLIB_HOME:-$(CURDIR)/engagements}" $(BIN)/jupyter lab --notebook-dir=notebooks
+	DENTLIB_HOME="$${DENTLIB_HOME:-$(CURDIR)/engagements}" $(BIN)/jupyter lab --notebook-dir=notebooks \
+		--KernelManager.transport=ipc
 
 bench: $(READY)  ## figures, as ratios against a baseline in the same run
 	$(BIN)/python benchmarks/run.py

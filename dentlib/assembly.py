@@ -237,10 +237,13 @@ def _foreign_emails(desk: Desk, now: Mapped) -> frozenset[str]:
 
 def judged(desk: Desk, now: Mapped, prepared: PreparedFacts) -> list[CheckFacts]:
     """Judge the export and the prepared records by their suites."""
-    return [
-        *run_suite(desk.con, "extract"),
-        *run_suite(desk.con, "prepared", check_rows(desk.con, now.map, prepared.steps, now.schema)),
-    ]
+    desk.progress.start("checks", 2, "suites")
+    extract = run_suite(desk.con, "extract")
+    desk.progress.advance("checks")
+    rows = run_suite(desk.con, "prepared", check_rows(desk.con, now.map, prepared.steps, now.schema))
+    desk.progress.advance("checks")
+    desk.progress.finish("checks")
+    return [*extract, *rows]
 
 
 def checked(desk: Desk, now: Mapped, prepared: PreparedFacts) -> list[CheckFacts]:

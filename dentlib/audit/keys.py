@@ -68,7 +68,7 @@ def find_key(
     if not columns:
         return Key((), "no columns")
     rows = next(iter(columns.values())).facts.rows - duplicates
-    merged = f" once {duplicates} exact duplicate row(s) are merged" if duplicates else ""
+    merged = f" once {_repeated(duplicates)} merged" if duplicates else ""
     if declared:
         facts = columns[declared].facts
         if _is_unique(columns[declared], rows, duplicates):
@@ -239,3 +239,7 @@ def _count(con: duckdb.DuckDBPyConnection, table: str, column: str, parent: str,
     ).fetchone()
     assert row is not None
     return RelationshipFacts(table, column, parent, key, int(row[0]), int(row[1]))
+
+
+def _repeated(rows: int) -> str:
+    return "1 row that stands there twice is" if rows == 1 else f"{rows:,} rows that stand there more than once are"

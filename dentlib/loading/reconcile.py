@@ -66,7 +66,9 @@ def reconcile(
     known = set().union(*live.values()) | {m.id for m in destination.members()}
     for step in steps:
         tally = _Tally()
-        progress.start(f"reconcile {step.name}", len(live[step.name]), "records")
+        task = f"read back {(step.label or step.name).lower()}"
+        rows = con.execute(f"SELECT count(*) FROM prepared.{quoted(step.table)}").fetchone()
+        progress.start(task, rows[0] if rows else 0, "records")
         for batch in _prepared(con, step, only_sample):
             tally.prepared += len(batch)
             confirmed = [r for r in batch if r["id"] in live[step.name]]
@@ -74,8 +76,8 @@ def reconcile(
             stored = destination.read(step.object_name, [r["id"] for r in confirmed])
             for record in confirmed:
                 _compare(tally, record, stored.get(record["id"]), types.get(step.object_name, {}), known)
-            progress.advance(f"reconcile {step.name}", len(batch))
-        progress.finish(f"reconcile {step.name}")
+            progress.advance(task, len(batch))
+        progress.finish(task)
         there = (
             destination.count(step.object_name, source_prefix=step.source_prefix)
             if step.source_prefix
