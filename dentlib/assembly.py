@@ -209,6 +209,7 @@ def prepared_records(desk: Desk, now: Mapped) -> PreparedFacts:
     settings = desk.settings
     rounds = desk.engagement.rounds()
     today = desk.clock.now().astimezone(settings.zone).date()
+    theirs, own = _emails(desk, now)
     context = mapping.PrepareContext(
         engagement=desk.name,
         run_date=date.fromisoformat(settings.past_before) if settings.past_before else today,
@@ -219,20 +220,28 @@ def prepared_records(desk: Desk, now: Mapped) -> PreparedFacts:
         fallback_owner_email=settings.fallback_owner or "",
         documents_dir=desk.engagement.root / "export" / rounds[-1],
         max_upload_mb=settings.max_upload_mb,
-        existing_emails=_foreign_emails(desk, now),
+        existing_emails=theirs,
+        own_emails=own,
     )
     return mapping.prepare(desk.con, now.map, context, progress=desk.progress)
 
 
-def _foreign_emails(desk: Desk, now: Mapped) -> frozenset[str]:
-    """Return the e-mails of people who were in the workspace before us: a unique address of theirs can't be ours."""
+def _emails(desk: Desk, now: Mapped) -> tuple[frozenset[str], dict[str, str]]:
+    """Return the primary e-mails of the workspace's people: those of others, and ours with the record that has them.
+
+    An address that is unique in the CRM and belongs to somebody else can't be ours; one of ours stays where it is.
+    """
     if "person" not in now.schema.objects:
-        return frozenset()
+        return frozenset(), {}
     ours = {row[0] for row in desk.ledger.rows("SELECT record_id FROM current WHERE state = 'live'")}
-    people = desk.destination.scan("person")
-    return frozenset(
-        email.lower() for p in people if p["id"] not in ours and (email := (p.get("emails") or {}).get("primaryEmail"))
-    )
+    theirs, own = set(), {}
+    for person in desk.destination.scan("person"):
+        email = ((person.get("emails") or {}).get("primaryEmail") or "").lower()
+        if email and person["id"] in ours:
+            own[email] = person["id"]
+        elif email:
+            theirs.add(email)
+    return frozenset(theirs), own
 
 
 def judged(desk: Desk, now: Mapped, prepared: PreparedFacts) -> list[CheckFacts]:

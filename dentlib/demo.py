@@ -23,6 +23,7 @@ SETTINGS = {
     "languages": ["en"],
     "fallback_owner": "admin@brightsmile.example",
     "destination.sandbox_limits": "off",
+    "past_before": samples.REFERENCE_DATE.isoformat(),  # its today: what lies after is still to come
 }
 
 

@@ -71,7 +71,7 @@ RESERVED = frozenset(
         "userWorkspaceRoles",
     ]
 )
-"""Names that Twenty refuses for objects and fields (FACTS 8)."""
+"""Names that Twenty refuses for objects and fields."""
 
 
 def check(map: Map, con: duckdb.DuckDBPyConnection, schema: DestinationSchema | None = None) -> list[Problem]:

@@ -11,7 +11,7 @@ from dentlib.mapping.references import FILE_TABLE
 from dentlib.mapping.values import file_label
 
 # The destination stores what it recognises under its true type (a PNG named .pdf becomes .png), but refuses a file
-# whose content it can't recognise under an extension that it can (FACTS 9).
+# whose content it can't recognise under an extension that it can.
 _MAGIC = {
     "pdf": (b"%PDF",),
     "png": (b"\x89PNG\r\n\x1a\n",),

@@ -4,7 +4,7 @@ The table behind a step holds the typed values, one column per destination field
 read, because preparing needs no text of it and the store stays small.
 
 Empty fields are sent as explicit nulls (a composite that is empty as a whole is null too), so that a payload is the
-record's complete state and an update clears what became empty. Shapes: FACTS 5 of the destination.
+record's complete state and an update clears what became empty. Shapes are those of the recorded exchanges.
 """
 
 from __future__ import annotations

@@ -129,6 +129,6 @@ def options_from_data(map: Map, con: duckdb.DuckDBPyConnection, field: SchemaFie
 
 
 def option_value(text: str) -> str:
-    """Return a text as an option's value: upper snake case, no leading digit, at most 63 characters (FACTS 8)."""
+    """Return a text as an option's value: upper snake case, no leading digit, at most 63 characters."""
     value = re.sub(r"[^A-Z0-9]+", "_", text.upper()).strip("_")
     return (f"_{value}" if value[:1].isdigit() else value)[:63]

@@ -22,7 +22,7 @@ LONGEST_SAFE_INTEGER = 2**53
 """Above this a JSON number is no longer exact in the destination."""
 
 LONGEST_TEXT_BYTES = 500_000
-"""Texts above this may fail in Twenty: its search index takes about 1 MB a record (FACTS 0.14)."""
+"""Texts above this may fail in Twenty: its search index takes about 1 MB a record (a recorded 500)."""
 
 _BLANKS = " \t\r\n\f\v\u00a0\u2007\u202f\ufeff"
 
@@ -305,7 +305,7 @@ def teeth(text: str) -> tuple[tuple[str, ...], str]:
 def blocknote(text: str) -> tuple[str | None, str]:
     """Return the text as BlockNote JSON, one paragraph per line, so that it is kept character for character.
 
-    (The same text sent as Markdown is re-read: `* x` becomes a list item. FACTS 17.)
+    (The same text sent as Markdown is re-read: `* x` becomes a list item. Recorded.)
     """
     clean, code = exact(text)
     if clean is None:
@@ -365,6 +365,6 @@ def file_label(text: str) -> tuple[str | None, str]:
 
 
 def file_category(text: str) -> tuple[str | None, str]:
-    """Return the destination's category of a file by its extension (FACTS 9: it is not derived there)."""
+    """Return the destination's category of a file by its extension (as recorded, it is not derived there)."""
     name, code = file_label(text)
     return (None, code) if name is None else (_category_of().get(name.rsplit(".", 1)[1].lower(), "OTHER"), "")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from dentlib.errors import UsageError
 from dentlib.samples.dent_o_soft import SamplesWritten, write_dent_o_soft
+from dentlib.samples.practice import REFERENCE_DATE
 
-__all__ = ["PRODUCTS", "SamplesWritten", "write_samples"]
+__all__ = ["PRODUCTS", "REFERENCE_DATE", "SamplesWritten", "write_samples"]
 
 PRODUCTS = ("dent-o-soft",)
 

@@ -52,7 +52,7 @@ def test_the_sample_is_the_same_every_time_and_holds_odd_values(practice: Prepar
         "WHERE step = 'patients') AS o USING (source_key) WHERE in_sample"
     ).fetchone()
     years = practice.con.execute(
-        'SELECT count(DISTINCT year(createdAt)) FROM prepared.patients WHERE in_sample'
+        "SELECT count(DISTINCT year(createdAt)) FROM prepared.patients WHERE in_sample"
     ).fetchone()
     assert odd[0] >= 1
     assert years[0] >= 3
