@@ -332,9 +332,12 @@ def rollback(
     with open_desk(name, "rollback", clock=clock, progress=progress) as desk:
         if not yes:
             facts = loading.preview(desk.ledger, client=desk.settings.client)
-            return finish(
-                desk.engagement, "rollback", facts, ["rollback"], clock=desk.clock, notes={"verdict": "preview"}
-            )
+            lines = [
+                f"{sum(n for _, n in facts.destroyed):,} records would be destroyed, {sum(n for _, n in facts.restored):,} "
+                f"restored, {len(facts.schema_removed)} additions to the schema removed: nothing was done yet"
+            ]
+            notes = {"verdict": "preview", "lines": lines}
+            return finish(desk.engagement, "rollback", facts, ["rollback"], clock=desk.clock, notes=notes)
         if desk.settings.destination.url is not None and workspace != desk.workspace.name:
             raise UsageError(
                 "the workspace's name must be typed to roll it back",
