@@ -332,10 +332,9 @@ def rollback(
     with open_desk(name, "rollback", clock=clock, progress=progress) as desk:
         if not yes:
             facts = loading.preview(desk.ledger, client=desk.settings.client)
-            lines = [
-                f"{sum(n for _, n in facts.destroyed):,} records would be destroyed, {sum(n for _, n in facts.restored):,} "
-                f"restored, {len(facts.schema_removed)} additions to the schema removed: nothing was done yet"
-            ]
+            destroyed, restored = (sum(n for _, n in counts) for counts in (facts.destroyed, facts.restored))
+            additions = f"{len(facts.schema_removed)} additions to the schema would be removed; nothing was done yet"
+            lines = [f"{destroyed:,} records would be destroyed, {restored:,} restored, {additions}"]
             notes = {"verdict": "preview", "lines": lines}
             return finish(desk.engagement, "rollback", facts, ["rollback"], clock=desk.clock, notes=notes)
         if desk.settings.destination.url is not None and workspace != desk.workspace.name:
