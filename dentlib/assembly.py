@@ -18,6 +18,7 @@ import orjson
 from dentlib import approvals, loading, mapping
 from dentlib.audit import audit, require_known_tables
 from dentlib.checks import run_suite
+from dentlib.clock import Clock, ManualClock
 from dentlib.desk import Desk
 from dentlib.errors import ExportError, GateClosed, UsageError
 from dentlib.extraction import read_manifest, take_in, verify_custody
@@ -30,7 +31,7 @@ from dentlib.loading.sample_diff import compare_sample
 from dentlib.mapping import Map, PreparedFacts, SetAside, ValueRemark, check_rows
 from dentlib.model import DestinationSchema, LoadStep, Problem, SchemaPlan, Severity, content_hash
 from dentlib.pairs import load_pair
-from dentlib.results import write_csv
+from dentlib.results import write_csv, write_private
 from dentlib.vocabulary import load_vocabulary
 from dentlib.workdb import quoted
 
@@ -96,11 +97,17 @@ def audited(desk: Desk) -> AuditFacts:
         load_vocabulary(desk.settings.source),
         engagement=desk.name,
         client=desk.settings.client,
-        clock=desk.clock,
+        clock=_practice_clock(desk),
     )
     require_known_tables(facts)
     _note(desk, "structure", {"round": rounds[-1], "hash": facts.structure_hash})
     return facts
+
+
+def _practice_clock(desk: Desk) -> Clock:
+    """Return the clock by which past and future are told: standing at noon of `past_before`, where that is set."""
+    day = desk.settings.past_before
+    return ManualClock(datetime.fromisoformat(f"{day}T12:00:00+00:00")) if day else desk.clock
 
 
 def structure_hash(desk: Desk) -> str:
@@ -156,9 +163,16 @@ def mapped(desk: Desk) -> Mapped:
             "structure": structure,
             "plan": plan.hash(),
             "destination": approvals.destination_base_hash(schema, plan),
+            "settings": _settings_hash(desk),
             "access": content_hash([[r.what, r.object, sorted(r.fields), sorted(r.roles)] for r in access]),
         },
     )
+
+
+def _settings_hash(desk: Desk) -> str:
+    """Hash the settings that decide what the records hold: money in another currency is another sample."""
+    shaping = ("time_zone", "currency", "phone_country", "languages", "fallback_owner", "past_before", "max_upload_mb")
+    return content_hash([[name, getattr(desk.settings, name)] for name in shaping])
 
 
 def approved(desk: Desk, what: str) -> Mapped:
@@ -167,7 +181,7 @@ def approved(desk: Desk, what: str) -> Mapped:
     file = desk.engagement.approvals_file
     approvals.require(file, "map", now.hashes, desk.name)
     if what == "sample":
-        approvals.require(file, "sample", {**now.hashes, "sample": sample_hash(desk)}, desk.name)
+        approvals.require(file, "sample", {**now.hashes, **sample_hashes(desk)}, desk.name)
     if now.plan.conflicts:
         conflict = now.plan.conflicts[0]
         raise GateClosed(
@@ -182,10 +196,20 @@ def sample_file(desk: Desk) -> Path:
     return desk.engagement.map_file.with_name("sample.json")
 
 
-def sample_hash(desk: Desk) -> str:
-    """Return the hash of the last sample's result (empty: there was none)."""
-    file = sample_file(desk)
-    return str(orjson.loads(file.read_bytes())["data_hash"]) if file.is_file() else ""
+def note_sample(desk: Desk, data_hash: str) -> None:
+    """Note the result of a sample and the workspace in which it is."""
+    noted = {"data_hash": data_hash, "workspace": desk.workspace.id, "at": desk.clock.now()}
+    write_private(sample_file(desk), noted)
+
+
+def sample_hashes(desk: Desk) -> dict[str, str]:
+    """Return what an approval of the sample adds to that of the map: its result, empty where this workspace has none.
+
+    A sample in another workspace (a rehearsal's, say) is not one of this: the gate to a client's CRM stays closed.
+    """
+    file, here = sample_file(desk), desk.workspace.id
+    noted = orjson.loads(file.read_bytes()) if file.is_file() else {}
+    return {"sample": str(noted["data_hash"]) if noted.get("workspace") == here else "", "workspace": here}
 
 
 def mapping_facts(desk: Desk, now: Mapped) -> MappingFacts:

@@ -11,7 +11,7 @@ import importlib
 import os
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -77,6 +77,13 @@ class Settings(BaseModel):
     max_upload_mb: float | None = 10.0
     sample_rows: int = Field(default=200, ge=1, le=5000)
     past_before: str | None = Field(default=None, description="ISO date before which appointments are past")
+
+    @field_validator("past_before")
+    @classmethod
+    def _a_date(cls, value: str | None) -> str | None:
+        if value is not None:
+            date.fromisoformat(value)
+        return value
 
     @field_validator("time_zone")
     @classmethod
