@@ -1,4 +1,4 @@
-"""What stages put together out of several rooms: the audit's note, the map with its plan, prepared records, facts.
+"""What stages put together out of several rooms: the audit's note, the map with its plan, prepared records, checks.
 
 Split from `stages.py` so that the main flow stays one short page.
 """
@@ -6,7 +6,6 @@ Split from `stages.py` so that the main flow stays one short page.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -22,16 +21,13 @@ from dentlib.clock import Clock, ManualClock
 from dentlib.desk import Desk
 from dentlib.errors import ExportError, GateClosed, UsageError
 from dentlib.extraction import read_manifest, take_in, verify_custody
-from dentlib.facts import AccessRow, AuditFacts, CheckFacts, Forecast, MappingFacts, RunFacts, SampleFacts
-from dentlib.loading import Deletion, LoadResult, ProbeFacts
-from dentlib.loading.history import RunRecord
-from dentlib.loading.outcomes import outcomes_of
+from dentlib.facts import AccessRow, AuditFacts, CheckFacts, Forecast, MappingFacts
+from dentlib.loading import LoadResult, ProbeFacts
 from dentlib.loading.reconcile import reconcile
-from dentlib.loading.sample_diff import compare_sample
-from dentlib.mapping import Map, PreparedFacts, SetAside, ValueRemark, check_rows
+from dentlib.mapping import Map, PreparedFacts, check_rows
 from dentlib.model import DestinationSchema, LoadStep, Problem, SchemaPlan, Severity, content_hash
 from dentlib.pairs import load_pair
-from dentlib.results import write_csv, write_private
+from dentlib.results import write_private
 from dentlib.vocabulary import load_vocabulary
 from dentlib.workdb import quoted
 
@@ -348,115 +344,3 @@ def reconciled(desk: Desk, prepared: PreparedFacts, run_id: str) -> list[CheckFa
         progress=desk.progress,
     )
     return [*run_suite(desk.con, "reconciliation"), *run_suite(desk.con, "lookups")]
-
-
-# ---- facts ---------------------------------------------------------------------------------------------------------
-
-
-def sample_facts(desk: Desk, now: Mapped, prepared: PreparedFacts, loaded: LoadResult) -> SampleFacts:
-    """Read the sample back and put source, intended and stored side by side."""
-    schema = desk.destination.describe()
-    diff = []
-    for step in prepared.steps:
-        rows = desk.con.execute(
-            f"SELECT source_key, record_id, payload FROM prepared.{quoted(step.table)} WHERE in_sample ORDER BY ordinal"
-        ).fetchall()
-        intended = {r[1]: orjson.loads(r[2]) for r in rows}
-        stored = desk.destination.read(step.object_name, list(intended))
-        types = loading.field_types(schema.objects[step.object_name])
-        explained = mapping.explain(desk.con, now.map, step.name, [r[0] for r in rows])
-        diff += compare_sample(explained, intended, stored, types)
-    codes = desk.con.execute("SELECT count(*) FROM prepared.problems WHERE code LIKE 'parent%'").fetchone()
-    owners = desk.con.execute("SELECT count(*) FROM prepared.owners WHERE how <> 'matched' AND records > 0").fetchone()
-    return SampleFacts(
-        engagement=desk.name,
-        client=desk.settings.client,
-        steps=loaded.steps,
-        diff=tuple(diff),
-        fields_compared=len(diff),
-        fields_different=sum(not d.same for d in diff),
-        unmatched_owners=owners[0] if owners else 0,
-        failed_lookups=codes[0] if codes else 0,
-        problems=prepared.problems,
-        data_hash=content_hash([[d.step, d.source_key, d.field, d.intended, d.same] for d in diff]),
-    )
-
-
-def confirmations(desk: Desk) -> tuple[tuple[str, str, datetime], ...]:
-    """Return what was confirmed, by whom and when: approvals, and what they vouched for besides."""
-    found = [approvals.latest(desk.engagement.approvals_file, what) for what in ("map", "sample")]
-    return tuple((words, a.by, a.at) for a in found if a is not None for words in (f"the {a.what}", *a.confirms))
-
-
-def run_facts(
-    desk: Desk,
-    now: Mapped,
-    prepared: PreparedFacts,
-    loaded: LoadResult,
-    checks: Sequence[CheckFacts],
-    expected: Forecast,
-    deletions: Sequence[Deletion],
-) -> RunFacts:
-    """Tell a run or delta: outcomes, reasons, verdicts, forecast against fact."""
-    return RunFacts(
-        engagement=desk.name,
-        client=desk.settings.client,
-        run_id=loaded.run_id,
-        kind=loaded.kind,
-        started_at=loaded.started_at,
-        ended_at=loaded.ended_at,
-        steps=loaded.steps,
-        reasons=loaded.reasons,
-        checks=tuple(checks),
-        forecast=expected,
-        calls=loaded.calls,
-        refused_for_rate=desk.destination.stats.refused_for_rate,
-        retries=loaded.retries,
-        switched_off=loaded.switched_off,
-        ledger_head=loaded.ledger_head,
-        tables=prepared.tables,
-        confirmed=confirmations(desk),
-        remarks=mapping.remark_counts(desk.con, now.map),
-        gone=tuple(Counter(d.step for d in deletions).items()),
-    )
-
-
-def reconciled_facts(
-    desk: Desk, now: Mapped, prepared: PreparedFacts, last: RunRecord, checks: Sequence[CheckFacts]
-) -> RunFacts:
-    """Tell the last run again, with new verdicts; outcomes are those that the ledger holds."""
-    steps, reasons = outcomes_of(desk.ledger, last.run_id)
-    return RunFacts(
-        engagement=desk.name,
-        client=desk.settings.client,
-        run_id=last.run_id,
-        kind=last.kind,
-        started_at=datetime.fromisoformat(last.started_at),
-        ended_at=desk.clock.now(),
-        steps=steps,
-        reasons=reasons,
-        checks=tuple(checks),
-        forecast=forecast(desk, prepared.steps),
-        calls=0,
-        refused_for_rate=desk.destination.stats.refused_for_rate,
-        retries=desk.destination.stats.retries,
-        switched_off=(),
-        ledger_head=desk.ledger.head,
-        tables=prepared.tables,
-        confirmed=confirmations(desk),
-        remarks=mapping.remark_counts(desk.con, now.map),
-    )
-
-
-def write_lists(desk: Desk, now: Mapped, folder: Path) -> None:
-    """Write, row by row, what did not arrive (`rejects.csv`, evidence) and what arrived differently (a deliverable)."""
-    write_csv(folder / "rejects.csv", SetAside, mapping.rows_set_aside(desk.con, now.map))
-    write_csv(desk.engagement.reports / "value-remarks.csv", ValueRemark, mapping.value_remarks(desk.con, now.map))
-
-
-def listed(deletions: Sequence[Deletion]) -> list[dict[str, str]]:
-    """Return the deletions for review: step, object, record id, why, decision (no source key: it may identify)."""
-    return [
-        {"step": d.step, "object": d.object, "record_id": d.record_id, "why": d.why, "decision": d.decision}
-        for d in deletions
-    ]

@@ -15,6 +15,7 @@ from typing import Any
 
 from dentlib import approvals, documents, loading, mapping
 from dentlib import assembly as make
+from dentlib import telling as tell
 from dentlib.approvals import Approval
 from dentlib.clock import Clock, SystemClock
 from dentlib.desk import Desk, open_desk
@@ -138,7 +139,7 @@ def review(name: str, *, clock: Clock | None = None, progress: Progress | None =
             exit_code=1 if now.blocking else 0,
             notes={"lines": lines, "hashes": dict(now.hashes)},
         )
-        make.write_lists(desk, now, result.folder)
+        tell.write_lists(desk, now, result.folder)
         _cutover_page(desk)
         return result
 
@@ -161,9 +162,9 @@ def approve(name: str, what: str, *, by: str, backup: str = "", clock: Clock | N
             raise GateClosed(f"the map can't be approved yet: {'; '.join(now.blocking[:5])}", f"dentlib review {name}")
         hashes = dict(now.hashes)
         if what == "sample":
-            hashes["sample"] = make.sample_hash(desk)
+            hashes |= make.sample_hashes(desk)
             if not hashes["sample"]:
-                raise GateClosed("there is no sample to approve", f"dentlib sample {name}")
+                raise GateClosed("there is no sample to approve in this workspace", f"dentlib sample {name}")
         confirms = (
             now.readable if what == "map" else [f"the CRM's own backup: {backup.strip()}"] if backup.strip() else []
         )
@@ -214,8 +215,8 @@ def sample(
         mapping.choose_sample(desk.con, now.map, prepared.steps, size or desk.settings.sample_rows)
         make.set_up(desk, now, prepared.steps)
         loaded = make.load_all(desk, prepared, "sample", only_sample=True)
-        facts = make.sample_facts(desk, now, prepared, loaded)
-        write_private(make.sample_file(desk), {"data_hash": facts.data_hash, "at": desk.clock.now()})
+        facts = tell.sample_facts(desk, now, prepared, loaded)
+        make.note_sample(desk, facts.data_hash)
         lines = [
             f"{sum(s.read for s in facts.steps):,} records, {facts.fields_compared:,} fields compared, "
             f"{facts.fields_different:,} different"
@@ -264,7 +265,7 @@ def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str) -> StageResu
     if deletions:
         loading.record_deletions(desk.ledger, loaded.run_id, deletions)
     checks = [*before, *make.reconciled(desk, prepared, loaded.run_id)]
-    facts = make.run_facts(desk, now, prepared, loaded, checks, expected, deletions)
+    facts = tell.run_facts(desk, now, prepared, loaded, checks, expected, deletions)
     loading.write_audit_log(desk.ledger, desk.engagement.reports / "audit-log.csv")
     good = _agrees(facts.steps, checks)
     lines = [f"{len(deletions)} records whose source row is gone: kept, listed for a decision"] if deletions else []
@@ -276,9 +277,9 @@ def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str) -> StageResu
         clock=desk.clock,
         decisions=[*([] if good else [NOT_AGREED]), *([] if _backed_up(desk) else [NO_BACKUP])],
         exit_code=0 if good else 1,
-        notes={"lines": lines, "verdict": _verdict(checks, good), "deletions": make.listed(deletions)},
+        notes={"lines": lines, "verdict": _verdict(checks, good), "deletions": tell.listed(deletions)},
     )
-    make.write_lists(desk, now, result.folder)
+    tell.write_lists(desk, now, result.folder)
     _cutover_page(desk, loaded.switched_off)
     return result
 
@@ -308,7 +309,7 @@ def reconcile(name: str, *, clock: Clock | None = None, progress: Progress | Non
         now = make.approved(desk, "sample")
         prepared = make.prepared_records(desk, now)
         checks = make.reconciled(desk, prepared, last.run_id)
-        facts = make.reconciled_facts(desk, now, prepared, last, checks)
+        facts = tell.reconciled_facts(desk, now, prepared, last, checks)
         good = all(c.success for c in checks)
         return finish(
             desk.engagement,

@@ -14,7 +14,7 @@ BASE = ("errors", "assets", "clock", "model", "facts", "privacy")
 GROUND = ("workdb", "yamltext", "gx_duckdb", "checks", "engagement", "approvals", "vocabulary", "pairs")
 STAGE_PACKAGES = ("documents", "loading", "destinations", "mapping", "audit", "extraction")
 APART = ("sandbox", "samples")
-MAIN_LINE = ("desk", "results", "assembly", "stages")
+MAIN_LINE = ("desk", "results", "assembly", "telling", "stages")
 FACE = ("notebook", "demo", "terminal", "__main__")
 
 MAY_IMPORT: dict[str, set[str]] = {
