@@ -43,7 +43,7 @@ def compile_lookup(references: References, name: str, rule: LookupRule, steps: M
     title = text.words.label if text.words else name
     label = literal(title)
     column, fate = f"lookup_{name}", f"fate_{name}"
-    joins, found, outcome, code, reason = [], "NULL::VARCHAR", *["NULL::VARCHAR"] * 3
+    joins, found, outcome, code, reason = [], "NULL::UUID", *["NULL::VARCHAR"] * 3
     if rule.step in steps:
         p, o = quoted(f"p_{name}"), quoted(f"o_{name}")
         joins.append(f"LEFT JOIN {ROWS}.{quoted(rule.step)} AS {p} ON {p}.source_key = {key}")

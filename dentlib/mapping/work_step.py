@@ -7,7 +7,7 @@ the step takes is afterwards either in `prepared.<step>` or in `prepared.outcome
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import duckdb
@@ -15,7 +15,7 @@ import duckdb
 from dentlib.mapping.functions import read_odd_texts
 from dentlib.mapping.links import Link, compile_lookup, compile_owner
 from dentlib.mapping.map import Map
-from dentlib.mapping.payload import ROWS, Part, json_of, moment, record_id_sql, stored
+from dentlib.mapping.payload import ROWS, Part, json_of, moment, record_digest_sql, record_id_sql, stored
 from dentlib.mapping.references import FILE_TABLE, References
 from dentlib.mapping.related import aggregate_related
 from dentlib.mapping.rules import Compiled, Fate, RuleCompiler
@@ -168,14 +168,16 @@ class StepWork:
         columns = "".join(f", {stored(p)} AS {quoted(p.path)}" for p in parts)
         columns += "".join(f", {column} AS {quoted(FURTHER + path)}" for path, column in overflow.items())
         columns += f", {quoted('v_createdAt')} AS {quoted('createdAt')}" if created else ""
-        record = record_id_sql(self._engagement, step.step, "_key")
+        digest = record_digest_sql(self._engagement, step.step, "_key")
         file_path = "file_path" if step.file is not None else "NULL::VARCHAR"
         owner_key = "owner_key" if step.owner is not None else "NULL::VARCHAR"
         self._create(
-            f"SELECT _id AS ordinal, _key AS source_key, {record} AS record_id, {file_path} AS file_path, "
-            f"_table AS source_table, _file AS source_file, _row AS source_row, false AS in_sample, "
-            f"{owner_key} AS owner_key{columns} FROM (SELECT *{extra} FROM ({rows}))",
+            f"SELECT _id AS ordinal, _key AS source_key, {record_id_sql('_digest')} AS record_id, "
+            f"{file_path} AS file_path, _table AS source_table, _file AS source_file, _row AS source_row, "
+            f"false AS in_sample, {owner_key} AS owner_key{columns} "
+            f"FROM (SELECT *, {digest} AS _digest{extra} FROM ({rows}))",
             self._payload([replace(p, column=quoted(p.path)) for p in parts], overflow, bool(created)),
+            [link.written for link in links if link.written and link.name in step.lookups],
         )
 
     def _payload(self, parts: list[Part], overflow: Mapping[str, str], dated: bool) -> str:
@@ -193,12 +195,16 @@ class StepWork:
             f"'{{\"id\":\"' || record_id || '\"'{dates} || ',' || substr({json_of(parts, self._context.currency)}, 2)"
         )
 
-    def _create(self, rows: str, payload: str) -> None:
-        """Make the table of typed values, and the view over it that works payload and hash out when they are read."""
+    def _create(self, rows: str, payload: str, ids: Sequence[str]) -> None:
+        """Make the table of typed values, and the view over it that works payload and hash out when they are read.
+
+        `ids`: columns that hold ids of other records; ids are kept as UUID and read as text.
+        """
         name = quoted(self._step.step)
+        texts = ", ".join(f"{quoted(column)}::VARCHAR AS {quoted(column)}" for column in ("record_id", *ids))
         self._con.execute(f"CREATE TABLE {ROWS}.{name} AS {rows}")
         self._con.execute(
-            f"CREATE VIEW prepared.{name} AS SELECT *, sha256(payload) AS row_hash "
+            f"CREATE VIEW prepared.{name} AS SELECT * REPLACE ({texts}), sha256(payload) AS row_hash "
             f"FROM (SELECT *, {payload} AS payload FROM {ROWS}.{name})"
         )
 
@@ -231,16 +237,20 @@ class StepWork:
         """
         value, mine = quoted("v_" + path), f"object = {literal(self._step.to)} AND path = {literal(path)}"
         own_key = literal(self._step.prefix + ":") + " || _key"
-        own_id = record_id_sql(self._engagement, self._step.step, "_key")
-        candidates = f"SELECT _id, _key, _file, _row, {value} AS v FROM ({rows}) WHERE {value} IS NOT NULL"
+        digest = record_digest_sql(self._engagement, self._step.step, "_key")
         self._con.execute(
-            f"CREATE OR REPLACE TEMP TABLE not_first AS WITH c AS ({candidates}), "
+            f"CREATE OR REPLACE TEMP TABLE candidates AS "
+            f"SELECT _id, _key, _file, _row, {value} AS v FROM ({rows}) WHERE {value} IS NOT NULL"
+        )
+        self._con.execute(
+            f"CREATE OR REPLACE TEMP TABLE not_first AS WITH "
             f"mine AS (SELECT value, any_value(holder) AS holder FROM temp.taken WHERE {mine} GROUP BY value), "
             f"held AS (SELECT value, record_id FROM temp.held WHERE {mine}), "
-            f"repeated AS (SELECT v FROM c GROUP BY v HAVING count(*) > 1 UNION SELECT value FROM mine "
+            f"repeated AS (SELECT v FROM temp.candidates GROUP BY v HAVING count(*) > 1 UNION SELECT value FROM mine "
             f"UNION SELECT value FROM held), "
-            f"asked AS (SELECT c.*, mine.holder AS taken_by, held.record_id AS held_by, "
-            f"coalesce(held.record_id = {own_id}, false) AS holds FROM c SEMI JOIN repeated USING (v) "
+            f"c AS (SELECT *, {digest} AS _digest FROM temp.candidates SEMI JOIN repeated USING (v)), "
+            f"asked AS (SELECT c.* EXCLUDE (_digest), mine.holder AS taken_by, held.record_id AS held_by, "
+            f"coalesce(held.record_id = {record_id_sql('_digest')}::VARCHAR, false) AS holds FROM c "
             f"LEFT JOIN mine ON mine.value = c.v LEFT JOIN held ON held.value = c.v), "
             f"judged AS (SELECT *, row_number() OVER turns AS turn, first_value({own_key}) OVER turns AS first_key, "
             f"held_by IS NOT NULL AND NOT bool_or(holds) OVER (PARTITION BY v) AS not_free FROM asked "
@@ -251,7 +261,7 @@ class StepWork:
         )
         self._con.execute(
             f"INSERT INTO temp.taken SELECT {literal(self._step.to)}, {literal(path)}, v, {own_key} "
-            f"FROM ({candidates}) ANTI JOIN not_first USING (_id)"
+            f"FROM temp.candidates ANTI JOIN not_first USING (_id)"
         )
         self._con.execute(
             f"INSERT INTO {PREPARED_PROBLEMS} SELECT {literal(self._step.step)}, _key, {literal(path)}, "
