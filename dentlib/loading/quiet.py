@@ -22,12 +22,13 @@ def quiet(
     Each switch, as it was, is in the ledger before it is touched: after a crash `restore_switches` (which every later
     load and rollback calls) puts it on. An error while putting on never hides the error that ended the load.
     """
-    for switch in patience.idempotent(destination.switches):
-        ledger.append("switch", {"switch": asdict(switch), "state": "off"}, run=run_id)
-        hook("switch recorded")
-        patience.idempotent(lambda switch=switch: destination.switch_off(switch))  # type: ignore[misc]
-        hook("switched off")
+    found = patience.idempotent(destination.switches)
     try:
+        for switch in found:
+            ledger.append("switch", {"switch": asdict(switch), "state": "off"}, run=run_id)
+            hook("switch recorded")
+            patience.idempotent(lambda switch=switch: destination.switch_off(switch))  # type: ignore[misc]
+            hook("switched off")
         yield tuple(s["label"] for s in switches_off(ledger))
     except BaseException as error:
         try:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from loading_fakes import STEPS, WANTED, carrier, patient, prepare
 
 from dentlib.clock import ManualClock
-from dentlib.errors import DentlibError
+from dentlib.errors import AccessDenied, DentlibError
 from dentlib.loading import (
     Patience,
     apply_schema,
@@ -23,6 +23,7 @@ from dentlib.loading import (
     switches_off,
     write_audit_log,
 )
+from dentlib.loading.outcomes import outcomes_of
 
 
 def test_a_delta_is_found_by_content(world: Any) -> None:
@@ -74,6 +75,16 @@ def test_the_audit_log_has_a_line_for_every_row(world: Any) -> None:
     assert write_audit_log(world.ledger, path) == 7
 
 
+def test_the_reasons_of_a_run_told_again_are_those_it_gave(world: Any) -> None:
+    """A row that failed without being sent (its parent is missing, its file too) is counted once, not twice."""
+    result = world.load()
+    steps, reasons = outcomes_of(world.ledger, "run-1")
+    assert steps == result.steps
+    told = {(r.step, r.outcome, r.code): r.count for r in result.reasons}
+    assert told["patients", "failed", "parent_failed"] == 2
+    assert {(r.step, r.outcome, r.code): r.count for r in reasons} == told
+
+
 def test_runs_are_remembered(world: Any) -> None:
     """Kind, verdict and times; an ended run is not open."""
     world.load("sample-1", "sample", only_sample=True)
@@ -94,6 +105,26 @@ def test_switches_that_a_crash_left_off_are_put_on_by_the_next_load(world: Any) 
     assert result.switched_off == ("Create company when adding a person",)
     assert len(world.destination.switches()) == 1
     assert switches_off(world.ledger) == []
+
+
+def test_a_refusal_to_switch_off_leaves_no_other_switch_off(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is off already when the second is refused: it goes on again before the error is told."""
+    (switch,) = world.destination.switches()
+    other = replace(switch, id="other", label="Another")
+    monkeypatch.setattr(type(world.destination), "switches", lambda self: [switch, other])
+    switch_off = type(world.destination).switch_off
+
+    def refuse_other(self: Any, wanted: Any) -> None:
+        if wanted.id == "other":
+            raise AccessDenied("this trigger may not be touched")
+        switch_off(self, wanted)
+
+    monkeypatch.setattr(type(world.destination), "switch_off", refuse_other)
+    with pytest.raises(AccessDenied):
+        world.load()
+    assert switches_off(world.ledger) == []
+    monkeypatch.undo()
+    assert world.destination.switches() == [switch]
 
 
 def test_switches_can_be_put_on_without_a_load(world: Any) -> None:
