@@ -1,8 +1,9 @@
 """Gates as hashes: an approval names a person and what was approved, and is void when that changes.
 
-`mapping/approvals.yaml` holds them. What is hashed: the effective map, the export's structure, the plan for the
-destination's schema, and the destination's schema without that plan (so that applying the plan voids nothing, while a
-destination that drifted otherwise does). A new round of the same structure keeps an approval.
+`mapping/approvals.yaml` holds them. What is hashed: the effective map, the settings that decide what records hold, the
+export's structure, the plan for the destination's schema, and the destination's schema without that plan (so that
+applying the plan voids nothing, while a destination that drifted otherwise does). A sample is approved for the
+workspace in which it is. A new round of the same structure keeps an approval.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from dentlib.errors import GateClosed, UsageError
 from dentlib.model import DestinationSchema, SchemaPlan, content_hash
@@ -23,7 +25,9 @@ WHAT_CHANGED = {
     "structure": "the export has other tables, columns, types or mapped values",
     "plan": "the plan for the destination's schema is another",
     "destination": "the destination's schema changed otherwise",
-    "sample": "the sample was run again with another result",
+    "settings": "settings that decide what the records hold were changed (currency, time zone, fallback owner …)",
+    "sample": "the sample was run again with another result, or is not in this workspace",
+    "workspace": "it was given for another workspace",
     "access": "other values, or other roles of the CRM that can read them, than were confirmed",
 }
 
@@ -40,8 +44,8 @@ class Approval(BaseModel):
     confirms: list[str] = []
 
     def changed(self, now: Mapping[str, str]) -> list[str]:
-        """Say in words what is no longer as it was approved."""
-        return [WHAT_CHANGED.get(k, k) for k, v in self.hashes.items() if now.get(k) != v]
+        """Say in words what is no longer as it was approved, or was not part of what was approved."""
+        return [WHAT_CHANGED.get(k, k) for k in {**now, **self.hashes} if now.get(k) != self.hashes.get(k)]
 
 
 def load(file: Path) -> list[Approval]:
@@ -50,7 +54,7 @@ def load(file: Path) -> list[Approval]:
         return []
     try:
         return [Approval.model_validate(a) for a in YAML(typ="safe").load(file.read_text(encoding="utf-8")) or []]
-    except (ValidationError, TypeError) as error:
+    except (ValidationError, TypeError, YAMLError) as error:
         raise UsageError(
             f"{file} is broken: {error}", "restore it from a copy, or delete it and approve again"
         ) from None

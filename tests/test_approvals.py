@@ -49,6 +49,14 @@ def test_an_approval_is_void_when_what_it_covers_changes(tmp_path: Path, what: s
         require(file, "map", {**NOW, what: "other"}, "bright")
 
 
+def test_an_approval_covers_nothing_that_it_does_not_name(tmp_path: Path) -> None:
+    """Without the hash of a part it is no yes to that part, whoever left it out."""
+    file = tmp_path / "approvals.yaml"
+    add(file, approval().model_copy(update={"hashes": {"map": "m1"}}))
+    with pytest.raises(GateClosed, match="the export has other"):
+        require(file, "map", NOW, "bright")
+
+
 def test_the_latest_approval_counts_and_history_stays(tmp_path: Path) -> None:
     """A second approval replaces the first; both stay on file."""
     file = tmp_path / "approvals.yaml"
@@ -60,10 +68,11 @@ def test_the_latest_approval_counts_and_history_stays(tmp_path: Path) -> None:
     assert file.read_text().count("A. Analyst") == 2
 
 
-def test_a_broken_file_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["- what: map\n  by: me\n", "{[", "map: approved\n"])
+def test_a_broken_file_is_told(tmp_path: Path, text: str) -> None:
     """A hand-edited approvals file is refused, not read as 'nothing approved'."""
     file = tmp_path / "approvals.yaml"
-    file.write_text("- what: map\n  by: me\n", encoding="utf-8")
+    file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match="broken"):
         latest(file, "map")
 

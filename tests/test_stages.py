@@ -130,6 +130,38 @@ def test_a_second_run_writes_nothing(line: Line) -> None:
     assert again.exit_code == 0
 
 
+def test_changed_settings_void_both_approvals(line: Line) -> None:
+    """Money in another currency, or another fallback owner, is not what was looked at in the sample."""
+    for name, value in (("currency", "EUR"), ("fallback_owner", "office@brightsmile.example")):
+        before = stages.configure("line", {})[name]
+        stages.configure("line", {name: value})
+        try:
+            with pytest.raises(GateClosed, match="settings that decide what the records hold"):
+                stages.run("line")
+        finally:
+            stages.configure("line", {name: before})
+
+
+def test_a_sample_counts_for_the_workspace_it_is_in(line: Line) -> None:
+    """With the same schema but another workspace behind the address, nothing runs and nothing can be approved."""
+    files = list(line.engagement.root.glob("sandbox-twenty.sqlite*"))
+    aside = line.engagement.root / "aside"
+    aside.mkdir()
+    for file in files:
+        file.rename(aside / file.name)
+    try:
+        with pytest.raises(GateClosed, match="given for another workspace"):
+            stages.run("line")
+        with pytest.raises(GateClosed, match="no sample to approve in this workspace"):
+            stages.approve("line", "sample", by="A. Analyst")
+    finally:
+        for file in line.engagement.root.glob("sandbox-twenty.sqlite*"):
+            file.unlink()
+        for file in aside.iterdir():
+            file.rename(line.engagement.root / file.name)
+        aside.rmdir()
+
+
 def test_a_delta_brings_what_changed_and_rollback_takes_all_back(line: Line, tmp_path: Path) -> None:
     """A later export creates and updates; deletions are listed; then the workspace is as before the first write."""
     samples.write_samples("dent-o-soft", tmp_path / "two", PATIENTS, 11, round=2)

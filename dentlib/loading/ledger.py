@@ -254,6 +254,7 @@ class Ledger:
         except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            self._head = self._stored_head()  # Ctrl-C mostly comes out of the commit, after it was made
             if isinstance(error, sqlite3.OperationalError) and ("full" in str(error) or "I/O" in str(error)):
                 raise DentlibError(
                     f"the ledger {self.path.name} can't be written: {error}",
@@ -263,6 +264,10 @@ class Ledger:
         finally:
             self._pending = None
         self._side.write(self._head)
+
+    def _stored_head(self) -> Head:
+        found = self._db.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+        return Head(*found) if found else EMPTY
 
     def append(self, kind: str, body: JSON, *, run: str = "", block: JSON | bytes | None = None) -> int:
         """Append one entry and its effect on the projections; return its number. On disk when this returns.

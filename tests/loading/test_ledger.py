@@ -157,3 +157,33 @@ def test_views_let_people_look(ledger_path: Path) -> None:
     assert db.execute("SELECT count(DISTINCT source_key) FROM intent JOIN call ON call = seq WHERE step = 'carriers'")
     assert db.execute("SELECT count(*) FROM outcome").fetchone() == db.execute("SELECT count(*) FROM call").fetchone()
     assert db.execute("SELECT count(*) FROM row_outcome WHERE outcome = 'rejected'").fetchone() == (1,)
+
+
+class _Interrupted:
+    """A connection on which Ctrl-C arrives while a commit is being made: Python tells once it is made."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.armed = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        cursor = self._db.execute(sql, *values)
+        if sql == "COMMIT" and self.armed:
+            self.armed = False
+            raise KeyboardInterrupt
+        return cursor
+
+
+def test_an_interrupt_out_of_a_commit_leaves_a_ledger_that_goes_on(world: Any) -> None:
+    """What was committed counts: the next entry follows it, as when automations are put on again on the way out."""
+    ledger = world.ledger
+    ledger._db = _Interrupted(ledger._db)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.append("probe", {"passed": True})
+    last = ledger.last("kind = 'probe'")
+    assert ledger.append("probe", {"passed": False}) == last.seq + 1
+    world.reopen()
+    assert world.ledger.last("kind = 'probe'").body == {"passed": False}
