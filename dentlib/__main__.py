@@ -13,8 +13,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from dentlib import stages, terminal
-from dentlib.errors import DentlibError
-from dentlib.privacy import redact
+from dentlib.errors import DentlibError, UsageError
+from dentlib.results import as_ours
+
+INTERRUPTED = 130
+"""Exit code of a command stopped by Ctrl-C, as shells have it."""
 
 app = typer.Typer(
     name="dentlib",
@@ -135,6 +138,7 @@ def prepare(name: Name, as_json: AsJson = False) -> None:
     with terminal.progress(as_json) as progress:
         told = stages.prepare(name, progress=progress)
     terminal.show_prepared(told, as_json)
+    raise typer.Exit(told["exit_code"])
 
 
 @app.command(epilog="Example: dentlib sample brightsmile --size 200 --reveal")
@@ -247,31 +251,34 @@ def sandbox_twenty(
 
 
 def main() -> None:
-    """Run the command line; every expected error is one message and an exit code."""
+    """Run the command line; every error is one message and an exit code, with `--json` also an object that says so."""
+    terminal.never_fail_on_letters()
     try:
         returned = app(standalone_mode=False)
         code = returned if isinstance(returned, int) else 0
-    except DentlibError as error:
-        terminal.tell(redact(str(error)))
-        code = error.exit_code
-    except typer.Exit as end:
-        code = end.exit_code
+        stopped = code == INTERRUPTED  # typer turns Ctrl-C into this code, without a word
     except (typer.Abort, KeyboardInterrupt):
-        terminal.tell("stopped; the same command goes on where it stopped")
-        code = 130
+        code, stopped = INTERRUPTED, True
+    except typer.Exit as end:
+        code, stopped = end.exit_code, False
     except Exception as error:
-        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
-            terminal.tell(f"{error.format_message()}\n  way out: dentlib {' '.join(sys.argv[1:2])} --help")
-            code = 2
-        elif os.environ.get("DENTLIB_TRACEBACK"):
-            raise
-        else:
-            terminal.tell(
-                f"unexpected {type(error).__name__} inside dentlib\n"
-                "  way out: set DENTLIB_TRACEBACK=1, run it again and report what it shows (it may quote data)"
-            )
-            code = 2
+        sys.exit(terminal.tell_error(*_in_words(error), as_json="--json" in sys.argv))
+    if stopped:
+        terminal.tell("stopped; the same command goes on where it stopped")
     sys.exit(code)
+
+
+def _in_words(error: Exception) -> tuple[DentlibError, str]:
+    """Return what to say of an error, and its name. Raises what nobody expected where a traceback is asked for."""
+    known = as_ours(error)
+    if known is not None:
+        return known, getattr(known, "error_name", "") or type(known).__name__
+    if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
+        return UsageError(error.format_message(), f"dentlib {' '.join(sys.argv[1:2])} --help"), "UsageError"
+    if os.environ.get("DENTLIB_TRACEBACK"):
+        raise error
+    hint = "set DENTLIB_TRACEBACK=1, run it again and report what it shows (it may quote data)"
+    return DentlibError(f"unexpected {type(error).__name__} inside dentlib", hint), type(error).__name__
 
 
 if __name__ == "__main__":

@@ -135,6 +135,7 @@ def _embedded_sandbox(engagement: Engagement) -> Iterator[tuple[str, str]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the stage, which needs the sandbox once more to put things back
         env={**os.environ, "DENTLIB_SANDBOX_API_KEY": key},
     )
     try:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import wraps
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
+import duckdb
 import orjson
 
 from dentlib import documents
 from dentlib.clock import Clock
 from dentlib.documents import Facts
-from dentlib.engagement import Engagement
-from dentlib.errors import DentlibError
+from dentlib.engagement import Engagement, home
+from dentlib.errors import DentlibError, UsageError
 from dentlib.privacy import for_spreadsheet, redact
 
 RUN_FOLDER = "DENTLIB_RUN_DIR"
@@ -127,6 +131,28 @@ def finish(
     return result
 
 
+_NO_ROOM = ("no space left", "disk is full", "disk quota")
+
+
+def as_ours(error: Exception) -> DentlibError | None:
+    """Return an error as one that says the way out: itself if it is ours, or what a full or closed disk comes to.
+
+    None for anything else. The texts of other libraries are not repeated: they may quote values.
+    """
+    if isinstance(error, DentlibError):
+        return error
+    if isinstance(error, OSError | sqlite3.Error | duckdb.Error):
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if full or any(words in str(error).lower() for words in _NO_ROOM):
+            return DentlibError("the disk is full", "make room; the same command goes on where it stopped")
+    if isinstance(error, PermissionError):
+        return UsageError(
+            "a file or folder may not be read or written by this user",
+            f"look at the owner and rights of {home()} and of the export",
+        )
+    return None
+
+
 def tells_its_errors(function: Callable[P, R]) -> Callable[P, R]:
     """Leave `error.json` in the run folder when a stage can't go on, so that the command line can say it in one line.
 
@@ -137,16 +163,17 @@ def tells_its_errors(function: Callable[P, R]) -> Callable[P, R]:
     def told(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except DentlibError as error:
-            folder = os.environ.get(RUN_FOLDER)
-            if folder:
+        except Exception as error:
+            folder, known = os.environ.get(RUN_FOLDER), as_ours(error)
+            if folder and known is not None:
                 data = {
-                    "error": type(error).__name__,
-                    "message": redact(error.message),
-                    "hint": error.hint,
-                    "exit_code": error.exit_code,
+                    "error": type(known).__name__,
+                    "message": redact(known.message),
+                    "hint": redact(known.hint),
+                    "exit_code": known.exit_code,
                 }
-                write_private(Path(folder) / "error.json", data)
+                with suppress(OSError):  # no room for it either: then the executed notebook has to tell
+                    write_private(Path(folder) / "error.json", data)
             raise
 
     return told

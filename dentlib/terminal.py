@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dentlib import demo, samples
@@ -20,6 +24,7 @@ from dentlib.errors import DentlibError, UsageError
 from dentlib.model import Progress, Silence
 from dentlib.notebook.progress import TerminalProgress, following
 from dentlib.notebook.runner import NotebookFailed, run_notebook
+from dentlib.privacy import redact
 from dentlib.results import RUN_FOLDER
 
 NOTEBOOKS = {
@@ -42,9 +47,17 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 class StageFailed(DentlibError):
     """A stage inside a notebook could not go on; carries its message, way out and exit code."""
 
-    def __init__(self, message: str, hint: str, exit_code: int) -> None:
+    def __init__(self, message: str, hint: str, exit_code: int, error_name: str = "") -> None:
         super().__init__(message, hint)
         self.exit_code = exit_code
+        self.error_name = error_name
+
+
+def never_fail_on_letters() -> None:
+    """Write letters that the terminal's encoding doesn't have as escapes, instead of failing over a name."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def tell(message: str) -> None:
@@ -52,11 +65,21 @@ def tell(message: str) -> None:
     err.print(message, markup=False)
 
 
+def tell_error(error: DentlibError, name: str, *, as_json: bool) -> int:
+    """Say what is wrong and the way out, for a machine also as JSON on standard output; return the exit code."""
+    message, hint = redact(error.message), redact(error.hint)
+    if as_json:
+        print_json({"error": name, "message": message, "hint": hint, "exit_code": error.exit_code})
+    tell(f"{message}\n  way out: {hint}" if hint else message)
+    return error.exit_code
+
+
 def print_json(data: Any) -> None:
-    """Print JSON on standard output."""
-    sys.stdout.write(
-        orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str).decode() + "\n"
-    )
+    """Print JSON on standard output; in ASCII where the terminal is not UTF-8, so that it stays JSON."""
+    text = orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str).decode()
+    if not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf8"):
+        text = json.dumps(orjson.loads(text), indent=2)
+    sys.stdout.write(text + "\n")
 
 
 @contextmanager
@@ -74,9 +97,11 @@ def run_stage(stage: str, name: str, parameters: Mapping[str, Any], as_json: boo
     data = run_notebook_stage(stage, name, parameters, quiet=as_json)
     show_result(data, as_json)
     if data["exit_code"]:
-        raise StageFailed(
+        undecided = StageFailed(
             f"{stage}: a person must decide before the next stage", "; ".join(data["decisions"]) or "see the page", 1
         )
+        # its JSON is printed already, exit code and decisions included: a machine reads one object
+        raise typer.Exit(tell_error(undecided, "", as_json=False))
 
 
 def run_notebook_stage(stage: str, name: str, parameters: Mapping[str, Any], *, quiet: bool) -> dict[str, Any]:
@@ -96,9 +121,9 @@ def run_notebook_stage(stage: str, name: str, parameters: Mapping[str, Any], *, 
         error = folder / "error.json"
         if error.is_file():
             told = orjson.loads(error.read_bytes())
-            raise StageFailed(told["message"], told["hint"], told["exit_code"]) from None
+            raise StageFailed(told["message"], told["hint"], told["exit_code"], told["error"]) from None
         raise StageFailed(
-            f"{stage} stopped: {failure.message}", f"the executed notebook tells where: {folder}", 2
+            f"{stage} stopped: {failure.message}", f"the executed notebook tells where: {folder}", 2, failure.error_name
         ) from None
     finally:
         if before is None:
@@ -140,7 +165,9 @@ def outcome_table(steps: Sequence[Mapping[str, Any]]) -> Table:
     for step in steps:
         good = step["read"] == sum(step[name] for name in OUTCOMES[1:])
         label = step["label"] or step["step"]
-        table.add_row(label, step["object"], *(f"{step[n]:,}" for n in OUTCOMES), "yes" if good else "NO")
+        table.add_row(
+            escape(label), escape(step["object"]), *(f"{step[n]:,}" for n in OUTCOMES), "yes" if good else "NO"
+        )
         totals = {n: totals[n] + step[n] for n in OUTCOMES}
     table.add_section()
     good = totals["read"] == sum(totals[name] for name in OUTCOMES[1:])
@@ -153,7 +180,7 @@ def show_new(told: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
-    out.print(f"engagement [bold]{told['engagement']}[/bold] in {told['folder']}")
+    out.print(f"engagement [bold]{told['engagement']}[/bold] in {escape(told['folder'])}")
     out.print(
         f"  {told['files']} files taken in, {told['tables']} tables, {told['rows']:,} rows, {told['rejected']} rejected"
     )
@@ -192,8 +219,13 @@ def show_prepared(told: Mapping[str, Any], as_json: bool) -> None:
     for name in ("read", "prepared", "rejected", "excluded", "merged"):
         table.add_column(name, justify="right")
     for step in told["steps"]:
-        table.add_row(step["step"], *(f"{step[n]:,}" for n in ("read", "prepared", "rejected", "excluded", "merged")))
+        table.add_row(
+            escape(step["step"]), *(f"{step[n]:,}" for n in ("read", "prepared", "rejected", "excluded", "merged"))
+        )
     out.print(table)
+    for check in told["checks"]:
+        if not check["success"]:
+            out.print(f"  does not pass: {check['description']} {check['detail']}".rstrip(), markup=False)
 
 
 def show_status(told: Mapping[str, Any], as_json: bool) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import duckdb
 import orjson
 import pytest
 
 from dentlib import samples
 from dentlib.engagement import Engagement
+from dentlib.results import as_ours
 from dentlib.sandbox.twenty.server import TwentySandbox
 from dentlib.sandbox.twenty.snapshot import differences, dump_state
 
@@ -77,6 +81,55 @@ def test_unknown_things_end_with_2(home: Path, export: Path) -> None:
     refused(dentlib("audit", "nobody"), 2, "no engagement 'nobody'")
     refused(dentlib("run", "nobody", "--colour", "red"), 2)
     refused(new("bad", export, "--currency", "dollars"), 2, "currency")
+
+
+def test_a_machine_reads_one_object_whatever_happens(home: Path, export: Path) -> None:
+    """With --json a refusal, a wrong option and a closed gate in a notebook are each one object on standard output."""
+    for words, code, error in (
+        (["status", "nobody"], 2, "UsageError"),
+        (["run", "nobody", "--colour", "red"], 2, "UsageError"),
+    ):
+        told = dentlib(*words, "--json")
+        said = orjson.loads(told.stdout)
+        assert (told.returncode, said["exit_code"], said["error"]) == (code, code, error)
+        assert said["message"]
+        assert said["hint"]
+        refused(told, code)
+    assert new("bright", export).returncode == 0
+    told = dentlib("run", "bright", "--json")
+    said = orjson.loads(told.stdout)
+    assert (told.returncode, said["exit_code"], said["error"]) == (1, 1, "GateClosed")
+
+
+def test_a_terminal_without_utf8_costs_nothing(home: Path, export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with letters that the terminal does not have is shown with escapes; JSON stays JSON."""
+    assert new("bright", export, "--client", "Żółw Café").returncode == 0
+    for encoding in ("ascii", "cp1252"):
+        monkeypatch.setenv("PYTHONIOENCODING", encoding)
+        shown = subprocess.run([sys.executable, "-m", "dentlib", "status", "bright"], capture_output=True, check=False)
+        assert shown.returncode == 0, shown.stderr
+        assert b"\\u017b" in shown.stdout
+        told = subprocess.run(
+            [sys.executable, "-m", "dentlib", "status", "bright", "--json"], capture_output=True, check=False
+        )
+        assert orjson.loads(told.stdout)["client"] == "Żółw Café"
+
+
+def test_a_full_disk_is_told_without_quoting_anything() -> None:
+    """From Python, SQLite and DuckDB alike; a right that is missing too; anything else stays unexpected."""
+    for error in (
+        OSError(errno.ENOSPC, "No space left on device", "/x/Ana O'Neil.pdf"),
+        sqlite3.OperationalError("database or disk is full"),
+        duckdb.IOException('Could not write file "/x/work.duckdb": No space left on device'),
+    ):
+        known = as_ours(error)
+        assert known is not None
+        assert known.hint
+        assert str(known).startswith("the disk is full")
+    denied = as_ours(PermissionError(errno.EACCES, "Permission denied", "/x/Ana O'Neil.pdf"))
+    assert denied is not None
+    assert "Ana" not in str(denied)
+    assert as_ours(ValueError("Ana O'Neil")) is None
 
 
 def test_the_way_to_a_first_write(home: Path, export: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,11 @@ from dentlib.errors import DentlibError, UsageError
 
 TIME_LIMIT_S = 24 * 3600
 """Longest that one cell may take: a full run of a large practice at a plan's rate is one cell."""
+
+STOP_WITHIN_S = 40.0
+"""How long a stage that is told to stop (Ctrl-C) may take to switch the CRM's automations on again and to end."""
+
+_PRIVATE = "dentlib-kernel-"
 
 _SECRET_NAME = re.compile(r"(?i)(api|access|private|auth)_?key|token|secret|password|passwd|credential|bearer")
 _SECRET_VALUE = re.compile(
@@ -122,7 +128,8 @@ def run_notebook(
     os.close(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     hint = f"the executed copy tells where: {out}"
     try:
-        with tempfile.TemporaryDirectory(prefix="dentlib-") as private:
+        _sweep_private_folders()
+        with tempfile.TemporaryDirectory(prefix=f"{_PRIVATE}{os.getpid()}-") as private:
             papermill.execute_notebook(
                 str(source),
                 str(out),
@@ -149,6 +156,24 @@ def run_notebook(
     return out
 
 
+def _sweep_private_folders() -> None:
+    """Remove the sockets' folders that killed processes of this user left behind."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PRIVATE}*-*"):
+        owner = folder.name.removeprefix(_PRIVATE).partition("-")[0]
+        if owner.isdigit() and folder.stat().st_uid == os.getuid() and not _is_alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _kernel_settings(private: Path) -> Any:
     """Let process and kernel speak through sockets in a private folder: what they say is not readable on the network.
 
@@ -158,6 +183,7 @@ def _kernel_settings(private: Path) -> Any:
     from traitlets.config import Config
 
     settings = Config()
+    settings.KernelManager.shutdown_wait_time = STOP_WITHIN_S
     settings.NotebookClient.extra_arguments = ["--IPKernelApp.log_level=CRITICAL"]
     if os.name == "posix":
         settings.KernelManager.transport = "ipc"
