@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -76,9 +77,33 @@ def prepare(
     """Write schema `prepared` from schema `raw`: one table per step, outcomes, problems, owners.
 
     Drops and rebuilds; the same input gives the same rows, ids and hashes. Every row of a mapped table ends, per step,
-    in exactly one place. Raises MapError for a map that can't be applied.
+    in exactly one place. All or nothing: what stops half-way leaves `prepared` as it was. Raises MapError for a map that
+    can't be applied.
     """
-    told = progress or Silence()
+    with _written_at_once(con):
+        return _prepare(con, map, context, progress or Silence())
+
+
+@contextmanager
+def _written_at_once(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Write in one transaction, so that no table passes through the log, with the quick ways of packing only.
+
+    The others take longer to weigh up than a store that is thrown away can give back.
+    """
+    con.execute("SET disabled_compression_methods = 'fsst,dict_fsst,zstd'")
+    try:
+        con.begin()
+        try:
+            yield
+        except BaseException:
+            con.rollback()
+            raise
+        con.commit()
+    finally:
+        con.execute("RESET disabled_compression_methods")
+
+
+def _prepare(con: duckdb.DuckDBPyConnection, map: Map, context: PrepareContext, told: Progress) -> PreparedFacts:
     steps = map.active_steps
     told.start("prepare", len(steps), "steps")
     values = ValueContext(

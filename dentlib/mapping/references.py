@@ -15,7 +15,7 @@ from datetime import date
 import duckdb
 
 from dentlib.errors import MapError
-from dentlib.mapping.functions import BLANKS, FUNCTIONS, OF_TYPE, ValueFunction, trimmed
+from dentlib.mapping.functions import FUNCTIONS, OF_TYPE, ValueFunction, local_to_utc, trimmed
 from dentlib.mapping.map import Map
 from dentlib.mapping.values import ValueContext
 from dentlib.pairs import Condition, Step
@@ -222,9 +222,7 @@ class References:
             if test.blank is not None:
                 parts.append(f"{text.column} IS {'' if test.blank else 'NOT '}NULL")
             if test.like:
-                parts.append(
-                    f"coalesce(regexp_matches(trim({text.column}, {BLANKS}), {literal(test.like)}, 'i'), false)"
-                )
+                parts.append(f"coalesce(regexp_matches({trimmed(text.column)}, {literal(test.like)}, 'i'), false)")
             for operator, moment in (("<", test.before), (">=", test.not_before)):
                 if moment:
                     parts.append(self._compare(text, operator, moment))
@@ -233,8 +231,7 @@ class References:
     def _compare(self, text: Text, operator: str, moment: str) -> str:
         day = literal(day_of(moment, self.context.run_date).isoformat())
         if text.words is not None and text.words.type == "datetime":
-            zone = literal(self.context.time_zone)
-            start = f"timezone('UTC', timezone({zone}, TIMESTAMP {day}))"
+            start = local_to_utc(f"TIMESTAMP {day}", self.context.time_zone)
             return f"coalesce({self.cell(text, ('datetime',)).value} {operator} {start}, false)"
         return f"coalesce({self.cell(text, ('date',)).value} {operator} DATE {day}, false)"
 
@@ -271,7 +268,7 @@ def routing(map: Map, step: Step) -> str:
     for reference, test in step.only.items():
         words = map.vocabulary.field(step.from_, reference)
         sql = field_sql(map, step.from_, reference, "s")
-        folded = f"lower(trim({sql}, {BLANKS}))"
+        folded = f"lower({trimmed(sql)})"
         parts += text_tests(folded, spellings(words, test.in_), spellings(words, test.not_in))
         if test.blank is not None:
             parts.append(f"{sql} IS {'' if test.blank else 'NOT '}NULL")

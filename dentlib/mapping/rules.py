@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from dentlib.errors import MapError
-from dentlib.mapping.functions import FUNCTIONS
+from dentlib.mapping.functions import FUNCTIONS, local_to_utc
 from dentlib.mapping.references import FILE_FACTS, Cell, References, Text, spellings
 from dentlib.pairs import FieldRule
 from dentlib.workdb import literal
@@ -88,7 +88,9 @@ class RuleCompiler:
         found = ", ".join(f"coalesce({c.value}, [])" for c in cells)
         every = f"flatten([{found}])"
         distinct = f"list_filter({every}, lambda x, i: list_position({every}, x) = i)"
-        value = f"CASE WHEN len({every}) > 0 THEN {distinct} END"
+        columns = ", ".join(c.value for c in cells)
+        filled = " + ".join(f"({c.value} IS NOT NULL)::INTEGER" for c in cells)
+        value = f"CASE WHEN {filled} < 2 THEN coalesce({columns}) WHEN len({every}) > 0 THEN {distinct} END"
         codes = ", ".join(c.code for c in cells)
         some = " OR ".join(f"{t.column} IS NOT NULL" for t in texts)
         labels = [literal((t.words.label if t.words else "") + ": ") for t in texts]
@@ -144,9 +146,7 @@ class RuleCompiler:
         if minutes != "0":
             whole = f"({whole} + to_minutes({minutes}))"
         if rule.at:
-            zone = literal(self._references.context.time_zone)
-            local = f"(({whole})::DATE + TIME {literal(rule.at)})"
-            whole = f"timezone('UTC', timezone({zone}, {local}))"
+            whole = local_to_utc(f"(({whole})::DATE + TIME {literal(rule.at)})", self._references.context.time_zone)
         cell = Cell(self._references.computed(whole), "'not_computable'", "datetime")
         decided = rule.model_copy(update={"invalid": rule.missing})
         return self._decide(path, decided, cell, "true", "NULL::VARCHAR", path)

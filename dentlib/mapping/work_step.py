@@ -146,7 +146,7 @@ class StepWork:
             self._con.execute(
                 f"INSERT INTO {PREPARED_PROBLEMS} SELECT {step}, _key, field, u.code, "
                 f"coalesce(t.text, u.code), _file, _row, 1, '' FROM ({' UNION ALL '.join(parts)}) AS u "
-                f"LEFT JOIN temp.reasons AS t ON t.code = u.code ORDER BY _id, field"
+                f"LEFT JOIN temp.reasons AS t ON t.code = u.code"
             )
 
     # ---- the prepared table ----
