@@ -77,8 +77,8 @@ def prepare(
     """Write schema `prepared` from schema `raw`: one table per step, outcomes, problems, owners.
 
     Drops and rebuilds; the same input gives the same rows, ids and hashes. Every row of a mapped table ends, per step,
-    in exactly one place. All or nothing: what stops half-way leaves `prepared` as it was. Raises MapError for a map that
-    can't be applied.
+    in exactly one place. All or nothing: what stops half-way leaves `prepared` as it was. Raises MapError for a map
+    that can't be applied.
     """
     with _written_at_once(con):
         return _prepare(con, map, context, progress or Silence())
