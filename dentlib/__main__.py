@@ -274,11 +274,21 @@ def _in_words(error: Exception) -> tuple[DentlibError, str]:
     if known is not None:
         return known, getattr(known, "error_name", "") or type(known).__name__
     if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
-        return UsageError(error.format_message(), f"dentlib {' '.join(sys.argv[1:2])} --help"), "UsageError"
+        return UsageError(error.format_message(), f"{_command_of(error)} --help"), "UsageError"
     if os.environ.get("DENTLIB_TRACEBACK"):
         raise error
     hint = "set DENTLIB_TRACEBACK=1, run it again and report what it shows (it may quote data)"
     return DentlibError(f"unexpected {type(error).__name__} inside dentlib", hint), type(error).__name__
+
+
+def _command_of(error: Any) -> str:
+    """Return the command that a wrong word was given to, as it is typed."""
+    words: list[str] = []
+    context = getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        words.insert(0, str(context.info_name))
+        context = context.parent
+    return " ".join(["dentlib", *words])
 
 
 if __name__ == "__main__":

@@ -141,6 +141,8 @@ def _embedded_sandbox(engagement: Engagement) -> Iterator[tuple[str, str]]:
     try:
         line = child.stdout.readline() if child.stdout else b""
         if not line.strip():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(5)
             raise UsageError(
                 f"the built-in {product} sandbox did not start (exit code {child.poll()})",
                 f"try it by hand: dentlib sandbox {product} --port 3001 --state {state}",

@@ -23,7 +23,8 @@ from ruamel.yaml.error import YAMLError
 from dentlib.errors import GateClosed, UsageError
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
-KEY_REFERENCE = re.compile(r"^(env|keyring):[A-Za-z0-9_./-]+$")
+KEY_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,99}|keyring:[A-Za-z0-9_./-]{1,99}")
+"""What may stand for a key. A key itself doesn't fit, not even behind `env:`: it has dots, or is longer."""
 
 REHEARSAL: Mapping[str, Any] = {
     "time_zone": "UTC",
@@ -49,15 +50,17 @@ class DestinationSettings(BaseModel):
     @field_validator("api_key")
     @classmethod
     def _only_a_reference(cls, value: str | None) -> str | None:
-        if value is not None and not KEY_REFERENCE.match(value):
+        if value is not None and not KEY_REFERENCE.fullmatch(value):
             raise ValueError("must be a reference such as env:BRIGHTSMILE_TWENTY_KEY, never the key itself")
         return value
 
     @field_validator("url")
     @classmethod
     def _http(cls, value: str | None) -> str | None:
-        if value is not None and not re.match(r"^https?://[^\s/@]+(/.*)?$", value):
-            raise ValueError("must be an http(s) address without user name or password")
+        if value is not None and not re.match(r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", value):
+            raise ValueError(
+                "must be the bare http(s) address, such as https://crm.example.com, without login or query"
+            )
         return value.rstrip("/") if value else value
 
 
@@ -180,10 +183,10 @@ class Engagement:
         data = self.settings.model_dump(mode="json")
         for name, value in changes.items():
             head, _, tail = name.partition(".")
-            if tail:
+            if tail and isinstance(data.get(head), dict):
                 data[head][tail] = value
             else:
-                data[head] = value
+                data[name] = value  # one that there is not is refused below
         try:
             settings = Settings.model_validate(data)
         except ValidationError as error:
@@ -241,7 +244,9 @@ class Engagement:
     def rounds(self) -> list[str]:
         """Name the rounds of exports taken in, oldest first."""
         root = self.root / "export"
-        return sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+        if not root.is_dir():
+            return []
+        return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
     # ---- credentials
 
@@ -263,7 +268,12 @@ class Engagement:
             keyring = importlib.import_module("keyring")
         except ImportError:
             raise UsageError("the keyring package is not installed", "pip install keyring, or use env:NAME") from None
-        secret = keyring.get_password(where, self.name)
+        try:
+            secret = keyring.get_password(where, self.name)
+        except importlib.import_module("keyring.errors").KeyringError as error:
+            raise UsageError(
+                f"the keyring can't be read ({type(error).__name__})", "unlock it, or use env:NAME"
+            ) from None
         if not secret:
             raise UsageError(f"the keyring holds no key for {where}", f"keyring set {where} {self.name}")
         return SecretStr(str(secret))

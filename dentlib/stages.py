@@ -303,7 +303,7 @@ def _verdict(checks: list[CheckFacts], good: bool) -> str:
 def reconcile(name: str, *, clock: Clock | None = None, progress: Progress | None = None) -> StageResult[RunFacts]:
     """Read everything back and judge it again. Writes nothing to the CRM."""
     with open_desk(name, "reconcile", clock=clock, progress=progress) as desk:
-        last = loading.last_run(desk.ledger, "delta") or loading.last_run(desk.ledger, "run")
+        last = next((r for r in reversed(loading.runs(desk.ledger)) if r.kind != "sample"), None)
         if last is None:
             raise GateClosed(f"'{name}' has had no run yet", f"dentlib run {name}")
         now = make.approved(desk, "sample")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,10 +54,15 @@ def test_settings_survive_saving_and_are_private(home: Path) -> None:
         ("currency", "usd"),
         ("phone_country", "USA"),
         ("destination.api_key", "eyJhbGciOi"),
+        ("destination.api_key", "env:eyJhbGciOi.J9.secret"),
+        ("destination.api_key", "env:KEY\n"),
         ("destination.url", "ftp://x"),
+        ("destination.url", "https://crm.example.com/objects/people?view=secret"),
         ("destination.url", "https://user:secret@crm.example.com"),
         ("destination.calls_per_minute", 0),
+        ("past_before", "tomorrow"),
         ("colour", "red"),
+        ("colour.deep", "red"),
     ],
 )
 def test_a_bad_setting_is_refused_and_nothing_is_saved(home: Path, setting: str, value: object) -> None:
@@ -93,6 +100,38 @@ def test_a_key_is_fetched_by_reference_and_never_shown(home: Path, monkeypatch: 
     monkeypatch.setenv("BRIGHT_KEY", "hush-hush")
     assert engagement.api_key().get_secret_value() == "hush-hush"
     assert "hush" not in repr(engagement.api_key())
+
+
+def test_a_locked_keyring_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key comes out of the keyring too; one that can't be read, or holds none, is an error with the way out."""
+
+    class KeyringError(Exception):
+        pass
+
+    found: list[str | None] = ["hush-hush", None]
+
+    def get_password(service: str, name: str) -> str | None:
+        assert (service, name) == ("twenty", "bright")
+        if not found:
+            raise KeyringError("locked")
+        return found.pop(0)
+
+    monkeypatch.setitem(sys.modules, "keyring", SimpleNamespace(get_password=get_password))
+    monkeypatch.setitem(sys.modules, "keyring.errors", SimpleNamespace(KeyringError=KeyringError))
+    engagement = made(home, **{"destination.api_key": "keyring:twenty"})
+    assert engagement.api_key().get_secret_value() == "hush-hush"
+    with pytest.raises(UsageError, match="holds no key for twenty"):
+        engagement.api_key()
+    with pytest.raises(UsageError, match="can't be read"):
+        engagement.api_key()
+
+
+def test_what_a_killed_intake_left_is_no_round(home: Path) -> None:
+    """Only folders in custody count."""
+    engagement = made(home)
+    for name in (".incoming-2026-01-06-01", "2026-01-05-01"):
+        engagement.folder("export", name)
+    assert engagement.rounds() == ["2026-01-05-01"]
 
 
 def test_broken_yaml_names_the_file(home: Path) -> None:

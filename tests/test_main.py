@@ -79,7 +79,9 @@ def test_unknown_things_end_with_2(home: Path, export: Path) -> None:
     unknown = dentlib("new", "x", "--source", "nope", "--destination", "twenty", "--export", str(export))
     refused(unknown, 2, "dent-o-soft")
     refused(dentlib("audit", "nobody"), 2, "no engagement 'nobody'")
-    refused(dentlib("run", "nobody", "--colour", "red"), 2)
+    refused(dentlib("run", "nobody", "--colour", "red"), 2, "dentlib run --help")
+    refused(dentlib("frob"), 2, "dentlib --help")
+    refused(dentlib("sandbox", "zoho"), 2, "dentlib sandbox --help")
     refused(new("bad", export, "--currency", "dollars"), 2, "currency")
 
 

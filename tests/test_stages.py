@@ -173,6 +173,8 @@ def test_a_delta_brings_what_changed_and_rollback_takes_all_back(line: Line, tmp
     assert sum(s.updated for s in changed.facts.steps) > 0
     assert changed.notes["deletions"]
     assert changed.exit_code == 0
+    assert stages.run("line").exit_code == 0
+    assert stages.reconcile("line").facts.kind == "run", "the last load is judged, whatever its kind"
     preview = stages.rollback("line")
     assert preview.facts.preview
     back = stages.rollback("line", yes=True)

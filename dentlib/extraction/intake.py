@@ -69,7 +69,8 @@ def take_in(
     custody for this round, or a file changed since.
     """
     incoming = export_dir.parent / f".incoming-{export_dir.name}"
-    discard(incoming)
+    for left in [*export_dir.parent.glob(".incoming-*"), *work_db.parent.glob(".intake-*")]:
+        discard(left)  # copies of patients' data that a killed intake left behind
     known = manifest.read(export_dir) if (export_dir / MANIFEST).is_file() else None
     fresh_db = not work_db.exists()
     work_db.parent.mkdir(parents=True, exist_ok=True)

@@ -338,3 +338,13 @@ def test_rejects_keep_their_raw_text(tmp_path: Path) -> None:
     ]
     assert rows(tmp_path / "home", "FROM meta.control_extract") == [("Payments.csv", "payments", 4, 1, 3)]
     assert [p.code for p in facts.problems] == ["mostly_rejected"]
+
+
+def test_what_a_killed_intake_left_behind_is_removed(folder: Path, tmp_path: Path) -> None:
+    """Copies of patients' data from an intake that never ended don't stay, whichever round it was for."""
+    left = [tmp_path / "home" / ".intake-abc", tmp_path / "home" / "export" / ".incoming-r0"]
+    for place in left:
+        place.mkdir(parents=True)
+        (place / "patients.csv").write_bytes(PATIENTS)
+    intake(folder, tmp_path / "home")
+    assert not any(place.exists() for place in left)

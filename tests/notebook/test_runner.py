@@ -1,6 +1,9 @@
 """The runner refuses what papermill would let pass, and leaves evidence."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import nbformat
 import pytest
 
 from dentlib.errors import UsageError
+from dentlib.notebook import runner
 from dentlib.notebook.runner import (
     NotebookFailed,
     check_parameters,
@@ -173,3 +177,15 @@ def test_an_error_of_ours_is_two_lines_in_a_notebook(tmp_path: Path) -> None:
     cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
     shown = [o for c in cells if c.cell_type == "code" for o in c.outputs if o.output_type == "error"]
     assert [o["traceback"] for o in shown] == [["not approved", "  way out: approve it"]]
+
+
+def test_folders_of_killed_runners_are_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process that is gone left behind is removed; the folder of one that lives, or of anything else, stays."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = [f"dentlib-kernel-{gone.pid}-a", f"dentlib-kernel-{os.getpid()}-b", "dentlib-kernel-x-c", "other"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    runner._sweep_private_folders()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names[1:])

@@ -14,6 +14,7 @@ from dentlib.destinations.twenty.files import Files
 from dentlib.destinations.twenty.quiet import Quiet
 from dentlib.destinations.twenty.records import Records
 from dentlib.destinations.twenty.schema import Schema
+from dentlib.errors import Refused
 from dentlib.model import (
     JSON,
     Capabilities,
@@ -63,7 +64,11 @@ class TwentyDestination:
 
     def workspace(self) -> Workspace:
         """Return the workspace behind url and key. Costs no rate."""
-        found = self._client.metadata(Operation("currentWorkspace", "", "{id displayName}"), "open the workspace")
+        try:
+            found = self._client.metadata(Operation("currentWorkspace", "", "{id displayName}"), "open the workspace")
+        except Refused as refused:
+            hint = f"is {self._client.url} the bare address of a Twenty, such as https://crm.example.com?"
+            raise Refused(refused.message, hint, code=refused.code) from None
         return Workspace(found["id"], found["displayName"] or "", self._client.url)
 
     def describe(self) -> DestinationSchema:

@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from dentlib.errors import UsageError
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS workspace (
   ws INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, token_hash TEXT UNIQUE, secret TEXT NOT NULL,
@@ -61,7 +63,11 @@ class State:
         self.db = sqlite3.connect(
             str(path) if path else ":memory:", isolation_level=None, check_same_thread=False, cached_statements=512
         )
-        self.db.execute("PRAGMA journal_mode=WAL")
+        try:
+            self.db.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.DatabaseError as error:
+            self.db.close()
+            raise UsageError(f"{path} can't be used as a sandbox's state: {error}", "move it away") from error
         self.db.execute("PRAGMA synchronous=NORMAL")
         # Rare checkpoints: random ids touch many pages a batch, and each page is then copied once instead of often.
         self.db.execute("PRAGMA wal_autocheckpoint=20000")
