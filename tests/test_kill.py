@@ -6,9 +6,11 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import orjson
@@ -103,3 +105,29 @@ def test_killed_three_times_is_never_killed(tmp_path: Path, monkeypatch: pytest.
         with Ledger.open(file, workspace=None, engagement="kill", clock=SystemClock(), read_only=True) as ledger:
             steps, _ = outcomes.outcomes_of(ledger, next(iter(ledger.rows("SELECT max(run) FROM entry")))[0])
             assert all(s.adds_up for s in steps)
+
+
+@pytest.mark.law
+def test_ctrl_c_leaves_nothing_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the middle of a load: the CRM's automations are on again, it says so and ends with 130; then go on."""
+    monkeypatch.delenv("DENTLIB_RUN_DIR", raising=False)
+    monkeypatch.setenv("DENTLIB_HOME", str(tmp_path / "home"))
+    samples.write_samples("dent-o-soft", tmp_path / "export", 300, 5)
+    engagement = ready(tmp_path / "export")
+    ledger = next(engagement.folder("ledgers").glob("*.sqlite"))
+
+    def switched(state: str) -> int:
+        sql = "SELECT count(*) FROM entry WHERE kind = 'switch' AND run LIKE 'run-%' AND body ->> 'state' = ?"
+        with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db:
+            return int(db.execute(sql, (state,)).fetchone()[0])
+
+    process = run_command()
+    while not switched("off") and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130, said
+    assert b"the same command goes on" in said
+    assert switched("on") == switched("off") > 0
+    again = run_command()
+    assert again.wait() == 0, again.communicate()[1]
