@@ -5,7 +5,6 @@ Stages that have a notebook run it through papermill, in process, and leave the 
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,8 +12,6 @@ from typing import Annotated, Any, Literal
 import typer
 
 from dentlib import stages, terminal
-from dentlib.errors import DentlibError, UsageError
-from dentlib.results import as_ours
 
 INTERRUPTED = 130
 """Exit code of a command stopped by Ctrl-C, as shells have it."""
@@ -262,33 +259,10 @@ def main() -> None:
     except typer.Exit as end:
         code, stopped = end.exit_code, False
     except Exception as error:
-        sys.exit(terminal.tell_error(*_in_words(error), as_json="--json" in sys.argv))
+        sys.exit(terminal.tell_error(*terminal.in_words(error), as_json="--json" in sys.argv))
     if stopped:
         terminal.tell("stopped; the same command goes on where it stopped")
     sys.exit(code)
-
-
-def _in_words(error: Exception) -> tuple[DentlibError, str]:
-    """Return what to say of an error, and its name. Raises what nobody expected where a traceback is asked for."""
-    known = as_ours(error)
-    if known is not None:
-        return known, getattr(known, "error_name", "") or type(known).__name__
-    if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
-        return UsageError(error.format_message(), f"{_command_of(error)} --help"), "UsageError"
-    if os.environ.get("DENTLIB_TRACEBACK"):
-        raise error
-    hint = "set DENTLIB_TRACEBACK=1, run it again and report what it shows (it may quote data)"
-    return DentlibError(f"unexpected {type(error).__name__} inside dentlib", hint), type(error).__name__
-
-
-def _command_of(error: Any) -> str:
-    """Return the command that a wrong word was given to, as it is typed."""
-    words: list[str] = []
-    context = getattr(error, "ctx", None)
-    while context is not None and context.parent is not None:
-        words.insert(0, str(context.info_name))
-        context = context.parent
-    return " ".join(["dentlib", *words])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from dentlib.model import Progress, Silence
 from dentlib.notebook.progress import TerminalProgress, following
 from dentlib.notebook.runner import NotebookFailed, run_notebook
 from dentlib.privacy import redact
-from dentlib.results import RUN_FOLDER
+from dentlib.results import RUN_FOLDER, as_ours
 
 NOTEBOOKS = {
     "audit": "01_audit",
@@ -72,6 +72,29 @@ def tell_error(error: DentlibError, name: str, *, as_json: bool) -> int:
         print_json({"error": name, "message": message, "hint": hint, "exit_code": error.exit_code})
     tell(f"{message}\n  way out: {hint}" if hint else message)
     return error.exit_code
+
+
+def in_words(error: Exception) -> tuple[DentlibError, str]:
+    """Return what to say of an error, and its name. Raises what nobody expected where a traceback is asked for."""
+    known = as_ours(error)
+    if known is not None:
+        return known, getattr(known, "error_name", "") or type(known).__name__
+    if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
+        return UsageError(error.format_message(), f"{_command_of(error)} --help"), "UsageError"
+    if os.environ.get("DENTLIB_TRACEBACK"):
+        raise error
+    hint = "set DENTLIB_TRACEBACK=1, run it again and report what it shows (it may quote data)"
+    return DentlibError(f"unexpected {type(error).__name__} inside dentlib", hint), type(error).__name__
+
+
+def _command_of(error: Any) -> str:
+    """Return the command that a wrong word was given to, as it is typed."""
+    words: list[str] = []
+    context = getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        words.insert(0, str(context.info_name))
+        context = context.parent
+    return " ".join(["dentlib", *words])
 
 
 def print_json(data: Any) -> None:
