@@ -22,7 +22,7 @@ from dentlib.extraction.texts import as_utf8, detect_encoding, looks_like
 from dentlib.facts import FileFacts, IntakeFacts
 from dentlib.model import Problem, Progress, Severity
 from dentlib.vocabulary.match import fold
-from dentlib.workdb import open_work_db
+from dentlib.workdb import GROUP_ROWS, open_work_db
 
 _TABLES = frozenset({".csv", ".tsv", ".tab", ".psv"})
 _PERHAPS_TABLES = frozenset({".txt", ".dat", ".asc", ".exp"})
@@ -79,7 +79,7 @@ def take_in(
         received, folder = _received(source, export_dir, incoming, known, progress)
         taken_at = datetime.fromisoformat(stamp(clock.now()))  # as exact as the manifest can say it
         facts = IntakeFacts(round, taken_at, source_label, ())
-        con = open_work_db(work_db)
+        con = open_work_db(work_db, group_rows=GROUP_ROWS)
         try:
             con.execute("BEGIN")
             loading = _Loading(con, folder, scratch, progress)
