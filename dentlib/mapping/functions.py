@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import time
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -193,6 +194,7 @@ def _bulk_phones(con: duckdb.DuckDBPyConnection, texts: str, target: str, contex
     con.unregister("nanp")
 
 
+@lru_cache(maxsize=100_000)
 def _region_of_prefix(prefix: str) -> str:
     found = set()
     for end in ("0000", "9999"):

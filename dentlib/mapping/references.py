@@ -60,16 +60,22 @@ class _Reading:
 
 @dataclass
 class References:
-    """Collects what a step refers to while its rules are compiled, and gives the SQL of both passes."""
+    """Collects what a step refers to while its rules are compiled, and gives the SQL of both passes.
+
+    `rows`: where the rows of the first pass are, once `read` has run.
+    """
 
     map: Map
     step: Step
     context: ValueContext
     related: dict[str, tuple[str, str]] = field(default_factory=dict)  # name → (temp table, sql type)
+    rows: str = "temp.first_pass"
     _texts: dict[str, str] = field(default_factory=dict)
     _joins: dict[str, str] = field(default_factory=dict)
     _readings: dict[tuple[str, str, str, str], _Reading] = field(default_factory=dict)
     _computed: dict[str, str] = field(default_factory=dict)
+    _cells: list[str] = field(default_factory=list)
+    _odd: list[str] = field(default_factory=list)
 
     # ---- texts ----
 
@@ -182,29 +188,35 @@ class References:
         )
         return f"SELECT *{fast} FROM ({rows})"
 
-    def second_pass(self, con: duckdb.DuckDBPyConnection, only: str, read_odd: ReadOdd) -> str:
-        """Make the first pass's temporary table, read its odd texts; return the SQL of every cell with its code."""
-        con.execute(f"CREATE OR REPLACE TEMP TABLE first_pass AS {self.first_pass(only)}")
-        columns, joins = ["w.*"], []
+    def read(self, con: duckdb.DuckDBPyConnection, only: str, read_odd: ReadOdd) -> None:
+        """Make the rows of the first pass and read their odd texts; nothing is stored where every reading is total."""
+        if all(r.function.total for r in self._readings.values()):
+            self.rows = f"({self.first_pass(only)})"
+        else:
+            con.execute(f"CREATE OR REPLACE TEMP TABLE first_pass AS {self.first_pass(only)}")
         for r in self._readings.values():
             n, function = r.column, r.function
             text = f"w.{r.text}"
             if function.total:
                 code = function.code(text) if function.code else "NULL::VARCHAR"
-                columns.append(f"{function.fast(text, r.context, r.at)} AS c{n}, {code} AS k{n}")
+                self._cells.append(f"{function.fast(text, r.context, r.at)} AS c{n}, {code} AS k{n}")
                 continue
             unread = "true" if function.always_odd else f"f{n} IS NULL"
-            odd = f"(SELECT DISTINCT {r.text} AS text FROM temp.first_pass WHERE {r.text} IS NOT NULL AND {unread})"
+            odd = f"(SELECT DISTINCT {r.text} AS text FROM {self.rows} WHERE {r.text} IS NOT NULL AND {unread})"
             fast = f"NULL::{function.sql_type}" if function.always_odd else f"w.f{n}"
             if con.execute(f"SELECT 1 FROM {odd} LIMIT 1").fetchone() is None:
-                columns.append(f"{fast} AS c{n}, NULL::VARCHAR AS k{n}")
+                self._cells.append(f"{fast} AS c{n}, NULL::VARCHAR AS k{n}")
                 continue
             name = read_odd(con, function, odd, r.context, r.at)
             unsure = text if function.always_odd else f"CASE WHEN w.f{n} IS NULL THEN {text} END"
-            joins.append(f"LEFT JOIN {name} AS o{n} ON o{n}.text = {unsure}")
+            self._odd.append(f"LEFT JOIN {name} AS o{n} ON o{n}.text = {unsure}")
             value = f"o{n}.value" if function.always_odd else f"coalesce({fast}, o{n}.value)"
-            columns.append(f"{value} AS c{n}, o{n}.code AS k{n}")
-        cells = f"SELECT {', '.join(columns)} FROM temp.first_pass AS w {' '.join(joins)}"
+            self._cells.append(f"{value} AS c{n}, o{n}.code AS k{n}")
+
+    def second_pass(self, rows: str = "") -> str:
+        """Return the SQL of every cell with its code, over the rows of the first pass (`rows`: some of them)."""
+        columns = ", ".join(["w.*", *self._cells])
+        cells = f"SELECT {columns} FROM {rows or self.rows} AS w {' '.join(self._odd)}"
         computed = "".join(f", {sql} AS {name}" for sql, name in self._computed.items())
         return f"SELECT *{computed} FROM ({cells})"
 

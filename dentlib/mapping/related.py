@@ -43,7 +43,8 @@ def _aggregate(con: duckdb.DuckDBPyConnection, map: Map, step: Step, related: Re
     cell = references.cell(text, related.apply)
     holds = references.condition(related.where)
     keys = [references.text(theirs) for theirs in related.match]
-    rows = references.second_pass(con, "true", read_odd_texts)
+    references.read(con, "true", read_odd_texts)
+    rows = references.second_pass()
     groups = ", ".join(f"{k.column} AS m{i}" for i, k in enumerate(keys))
     names = ", ".join(f"m{i}" for i in range(len(keys)))
     known = " AND ".join(f"{k.column} IS NOT NULL" for k in keys)

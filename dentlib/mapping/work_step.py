@@ -25,6 +25,8 @@ from dentlib.model import PREPARED_OUTCOMES, PREPARED_PROBLEMS, Member
 from dentlib.pairs import Step
 from dentlib.workdb import literal, quoted
 
+KEYS = "_id, _table, _file, _row, _key"
+CODES = "_codes"
 FURTHER = "further "
 """Begins the name of the column for shared values that go to a field's not unique neighbour."""
 
@@ -37,7 +39,7 @@ class StepWork:
     ) -> None:
         self._con, self._map, self._step, self._context, self._engagement = con, map, step, context, engagement
         self._references = References(map, step, context)
-        self._judged = ""
+        self._table = f"{ROWS}.{quoted(step.step)}"
 
     def run(self, fallback: Member | None) -> tuple[int, int]:
         """Work the step; return rows read and rows prepared."""
@@ -56,12 +58,16 @@ class StepWork:
         links = [compile_lookup(references, name, rule, steps) for name, rule in step.lookups.items()]
         if step.owner is not None:
             links.append(compile_owner(references, step.owner, fallback))
-        self._judged = self._judge([*fields, *created], scope, links)
-        self._tell([*fields, *created], links)
-        self._write_prepared(fields, created, links)
-        read = self._count("temp.first_pass")
-        self._con.execute("DROP TABLE temp.first_pass; DROP TABLE temp.told")
-        return read, self._count(f"{ROWS}.{quoted(step.step)}")
+        columns, verdict = self._judgement([*fields, *created], scope, links)
+        references.read(self._con, references.only(), read_odd_texts)
+        told = self._told([*fields, *created], links)
+        judged = self._judged(columns, verdict, links, references.rows)
+        payload = self._write_prepared(judged, fields, created, links, told)
+        self._set_aside(self._judged(KEYS, verdict, links, "temp.set_aside"))
+        self._tell(told)
+        self._make_view(payload, [link.written for link in links if link.written and link.name in step.lookups])
+        read = self._count(references.rows)
+        return read, self._count(self._table)
 
     def _count(self, table: str) -> int:
         row = self._con.execute(f"SELECT count(*) FROM {table}").fetchone()
@@ -69,15 +75,9 @@ class StepWork:
 
     # ---- the row's values and fate ----
 
-    def _judge(self, fields: list[Compiled], scope: list[Fate], links: list[Link]) -> str:
-        """Return the SQL that has for each row its values (v_), what is to be told (p_), and its fate.
-
-        It is never stored as a whole: each use takes the columns that it needs.
-        """
-        file_select, file_join, file_fates = self._file()
-        cells = self._references.second_pass(self._con, self._references.only(), read_odd_texts)
-        selects = "".join(f", {link.select}" for link in links) + file_select
-        joins = " ".join(link.joins for link in links) + file_join
+    def _judgement(self, fields: list[Compiled], scope: list[Fate], links: list[Link]) -> tuple[str, str]:
+        """Return the SQL of a row's values (v_), what is to be told (p_) and texts to keep (t_), and of its fate."""
+        file_fates = self._file_fates()
         fates = [
             Fate("_fate = 'no_key'", "'rejected'", "'key_missing'", "'key'"),
             Fate("_fate = 'conflict'", "'rejected'", "'key_not_unique'", "'key'"),
@@ -90,7 +90,7 @@ class StepWork:
         verdict = " ".join(
             f"WHEN {f.when} THEN {{'outcome': {f.outcome}, 'code': {f.code}, 'reason': {f.reason}}}" for f in fates
         )
-        columns = ["_id, _table, _file, _row, _key"]
+        columns = [KEYS]
         columns += [f"{c.value} AS {quoted('v_' + c.path)}" for c in fields]
         columns += [f"{c.code} AS {quoted('p_' + c.path)}" for c in fields if c.code != "NULL::VARCHAR"]
         columns += [f"{c.raw} AS {quoted('t_' + c.path)}" for c in fields if c.keep_in]
@@ -99,15 +99,23 @@ class StepWork:
         columns += [link.column for link in links]
         columns += ["owner_name, owner_key"] if self._step.owner is not None else []
         columns += ["file_path, file_remark"] if self._step.file is not None else []
-        return (
-            f"(SELECT {', '.join(columns)}, CASE {verdict} END AS fate "
-            f"FROM (SELECT r.*{selects} FROM ({cells}) AS r {joins}))"
-        )
+        return ", ".join(columns), f"CASE {verdict} END AS fate"
 
-    def _file(self) -> tuple[str, str, list[Fate]]:
+    def _judged(self, columns: str, verdict: str, links: list[Link], rows: str) -> str:
+        """Return the SQL that judges rows of the first pass. It is never stored as a whole."""
+        selects = "".join(f", {link.select}" for link in links)
+        joins = " ".join(link.joins for link in links)
+        if self._step.file is not None:
+            selects += ", doc.path AS file_path, doc.code AS file_code, doc.remark AS file_remark"
+            name = self._references.text(self._step.file.source).column
+            joins += f" LEFT JOIN {FILE_TABLE} AS doc ON doc.name = r.{name}"
+        cells = self._references.second_pass(rows)
+        return f"(SELECT {columns}, {verdict} FROM (SELECT r.*{selects} FROM ({cells}) AS r {joins}))"
+
+    def _file_fates(self) -> list[Fate]:
         rule = self._step.file
         if rule is None:
-            return "", "", []
+            return []
         name = self._references.text(rule.source).column
         fates = []
         for decision, when in (
@@ -117,43 +125,60 @@ class StepWork:
             outcome = "'excluded'" if decision.do == "exclude" else "'rejected'"
             bad = f"{when} AND file_path IS NULL"
             fates.append(Fate(bad, outcome, "coalesce(file_code, 'missing_value')", literal("File")))
-        join = f" LEFT JOIN {FILE_TABLE} AS doc ON doc.name = r.{name}"
-        return ", doc.path AS file_path, doc.code AS file_code, doc.remark AS file_remark", join, fates
+        return fates
 
-    def _tell(self, fields: list[Compiled], links: list[Link]) -> None:
-        """Write down rows that don't reach the loader, and values that were not carried as they are."""
+    # ---- what is told ----
+
+    def _told(self, fields: list[Compiled], links: list[Link]) -> list[tuple[str, str]]:
+        """Return (field, column of the judged row with its code) of all about which there may be something to tell."""
         told = [(c.path, f"p_{c.path}") for c in fields if c.code != "NULL::VARCHAR"]
         told += [(link.written or link.name, f"p_{link.name}") for link in links if link.code != "NULL::VARCHAR"]
         if self._step.file is not None:
             told.append((self._step.file.field, "file_remark"))
-        codes = [quoted(column) for _, column in told]
-        some = " OR ".join(f"{c} IS NOT NULL" for c in ["fate", *codes])
-        chosen = ", ".join(["_id, _table, _file, _row, _key, fate", *codes])
-        self._con.execute(f"CREATE OR REPLACE TEMP TABLE told AS SELECT {chosen} FROM {self._judged} WHERE {some}")
-        step = literal(self._step.step)
+        return told
+
+    def _set_aside(self, judged: str) -> None:
+        """Write down the rows that aren't in the prepared table. Only they are asked for the reason of their fate."""
         self._con.execute(
-            f"INSERT INTO {PREPARED_OUTCOMES} SELECT {step}, _table, coalesce(_key, ''), _file, "
-            f"_row, fate.outcome, fate.code, CASE WHEN t.text IS NULL OR fate.reason = t.text THEN fate.reason "
-            f"ELSE fate.reason || ': ' || t.text END FROM temp.told LEFT JOIN temp.reasons AS t ON t.code = fate.code "
-            f"WHERE fate IS NOT NULL ORDER BY _id"
+            f"CREATE OR REPLACE TEMP TABLE set_aside AS SELECT w.* FROM {self._references.rows} AS w "
+            f"ANTI JOIN {self._table} AS p ON p.ordinal = w._id"
         )
+        self._con.execute(
+            f"INSERT INTO {PREPARED_OUTCOMES} SELECT {literal(self._step.step)}, _table, coalesce(_key, ''), _file, "
+            f"_row, fate.outcome, fate.code, CASE WHEN t.text IS NULL OR fate.reason = t.text THEN fate.reason "
+            f"ELSE fate.reason || ': ' || t.text END FROM {judged} AS j "
+            f"LEFT JOIN temp.reasons AS t ON t.code = fate.code ORDER BY _id"
+        )
+
+    def _tell(self, told: list[tuple[str, str]]) -> None:
+        """Write down the values that were not carried as they are; take their codes out of the prepared table."""
         parts = [
-            f"SELECT _id, {literal(name)} AS field, {quoted(column)} AS code, _key, _file, _row FROM temp.told "
-            f"WHERE fate IS NULL AND {quoted(column)} IS NOT NULL"
-            for name, column in told
+            f"SELECT ordinal, {literal(name)} AS field, {CODES}.code_{n} AS code, source_key, source_file, source_row "
+            f"FROM {self._table} WHERE {CODES}.code_{n} IS NOT NULL"
+            for n, (name, _) in enumerate(told)
         ]
-        if parts:
-            self._con.execute(
-                f"INSERT INTO {PREPARED_PROBLEMS} SELECT {step}, _key, field, u.code, "
-                f"coalesce(t.text, u.code), _file, _row, 1, '' FROM ({' UNION ALL '.join(parts)}) AS u "
-                f"LEFT JOIN temp.reasons AS t ON t.code = u.code"
-            )
+        if not parts:
+            return
+        self._con.execute(
+            f"INSERT INTO {PREPARED_PROBLEMS} SELECT {literal(self._step.step)}, source_key, field, u.code, "
+            f"coalesce(t.text, u.code), source_file, source_row, 1, '' FROM ({' UNION ALL '.join(parts)}) AS u "
+            f"LEFT JOIN temp.reasons AS t ON t.code = u.code"
+        )
+        self._con.execute(f"ALTER TABLE {self._table} DROP COLUMN {CODES}")
 
     # ---- the prepared table ----
 
-    def _write_prepared(self, fields: list[Compiled], created: list[Compiled], links: list[Link]) -> None:
+    def _write_prepared(
+        self,
+        judged: str,
+        fields: list[Compiled],
+        created: list[Compiled],
+        links: list[Link],
+        told: list[tuple[str, str]],
+    ) -> str:
+        """Make the table of typed values, with the codes of what is to be told; return SQL for the payload over it."""
         step = self._step
-        rows = f"SELECT * EXCLUDE (fate) FROM {self._judged} WHERE fate IS NULL"
+        rows = f"SELECT * EXCLUDE (fate) FROM {judged} WHERE fate IS NULL"
         overflow: dict[str, str] = {}
         for c in fields:
             if c.shared:
@@ -171,14 +196,16 @@ class StepWork:
         digest = record_digest_sql(self._engagement, step.step, "_key")
         file_path = "file_path" if step.file is not None else "NULL::VARCHAR"
         owner_key = "owner_key" if step.owner is not None else "NULL::VARCHAR"
-        self._create(
+        codes = ", ".join(f"'code_{n}': {quoted(column)}" for n, (_, column) in enumerate(told))
+        columns += f", {{{codes}}} AS {CODES}" if told else ""
+        self._con.execute(
+            f"CREATE TABLE {self._table} AS "
             f"SELECT _id AS ordinal, _key AS source_key, {record_id_sql('_digest')} AS record_id, "
             f"{file_path} AS file_path, _table AS source_table, _file AS source_file, _row AS source_row, "
             f"false AS in_sample, {owner_key} AS owner_key{columns} "
-            f"FROM (SELECT *, {digest} AS _digest{extra} FROM ({rows}))",
-            self._payload([replace(p, column=quoted(p.path)) for p in parts], overflow, bool(created)),
-            [link.written for link in links if link.written and link.name in step.lookups],
+            f"FROM (SELECT *, {digest} AS _digest{extra} FROM ({rows}))"
         )
+        return self._payload([replace(p, column=quoted(p.path)) for p in parts], overflow, bool(created))
 
     def _payload(self, parts: list[Part], overflow: Mapping[str, str], dated: bool) -> str:
         """Return SQL for the record's JSON over the columns of the prepared table."""
@@ -195,17 +222,16 @@ class StepWork:
             f"'{{\"id\":\"' || record_id || '\"'{dates} || ',' || substr({json_of(parts, self._context.currency)}, 2)"
         )
 
-    def _create(self, rows: str, payload: str, ids: Sequence[str]) -> None:
-        """Make the table of typed values, and the view over it that works payload and hash out when they are read.
+    def _make_view(self, payload: str, ids: Sequence[str]) -> None:
+        """Make the view that works payload and hash out when they are read.
 
         `ids`: columns that hold ids of other records; ids are kept as UUID and read as text.
         """
-        name = quoted(self._step.step)
         texts = ", ".join(f"{quoted(column)}::VARCHAR AS {quoted(column)}" for column in ("record_id", *ids))
-        self._con.execute(f"CREATE TABLE {ROWS}.{name} AS {rows}")
         self._con.execute(
-            f"CREATE VIEW prepared.{name} AS SELECT * REPLACE ({texts}), sha256(payload) AS row_hash "
-            f"FROM (SELECT *, {payload} AS payload FROM {ROWS}.{name})"
+            f"CREATE VIEW prepared.{quoted(self._step.step)} AS "
+            f"SELECT * REPLACE ({texts}), sha256(payload) AS row_hash "
+            f"FROM (SELECT *, {payload} AS payload FROM {self._table})"
         )
 
     def _kept_as_text(self, fields: list[Compiled], links: list[Link]) -> tuple[dict[str, str], str]:
