@@ -135,13 +135,22 @@ def review(name: str, *, clock: Clock | None = None, progress: Progress | None =
             facts,
             ["mapping", "schema", "owners", "rebuild"],
             clock=desk.clock,
-            decisions=now.blocking,
+            decisions=[*now.blocking, *_stand_ins(desk)],
             exit_code=1 if now.blocking else 0,
             notes={"lines": lines, "hashes": dict(now.hashes)},
         )
         tell.write_lists(desk, now, result.folder)
         _cutover_page(desk)
         return result
+
+
+def _stand_ins(desk: Desk) -> list[str]:
+    """Name the undecided settings, and what the rehearsal on the sandbox uses instead."""
+    return [
+        f"{name} is undecided: this rehearsal uses {REHEARSAL[name]} (dentlib configure {desk.name} "
+        f"--{name.replace('_', '-')} …)"
+        for name in desk.engagement.settings.undecided()
+    ]
 
 
 @tells_its_errors
