@@ -165,7 +165,9 @@ class RuleCompiler:
             everything = " AND ".join(f"{n} IS NOT NULL" for n in needs) or "true"
             pieces.append(f"CASE WHEN {everything} THEN {text} ELSE '' END" if optional else text)
         some = " OR ".join(f"{n} IS NOT NULL" for n in filled) or "true"
-        whole = f"nullif(trim({' || '.join(pieces)}, ' '), '')"
+        line = " || ".join(pieces)
+        edges = f"starts_with({line}, ' ') OR ends_with({line}, ' ') OR {line} = ''"
+        whole = f"CASE WHEN {edges} THEN nullif(trim({line}, ' '), '') ELSE {line} END"
         cell = Cell(self._references.computed(f"CASE WHEN {some} THEN {whole} END"), NO_CODE, "text")
         if rule.apply == ("blocknote",):
             fast = FUNCTIONS["blocknote"].fast(cell.value, self._references.context, "")
