@@ -199,8 +199,8 @@ def _region_of_prefix(prefix: str) -> str:
     found = set()
     for end in ("0000", "9999"):
         number = phonenumbers.PhoneNumber(country_code=1, national_number=int(prefix + end))
-        found.add(phonenumbers.region_code_for_number(number) or "")
-    return found.pop() if len(found) == 1 else ""
+        found.add(phonenumbers.region_code_for_number(number) if phonenumbers.is_valid_number(number) else "")
+    return found.pop() or "" if len(found) == 1 else ""
 
 
 def _slow_phone(text: str, context: ValueContext, at: str) -> tuple[Any, str]:

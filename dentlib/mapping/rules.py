@@ -15,6 +15,9 @@ Scalar = str | int | bool | None
 NO_CODE = "NULL::VARCHAR"
 """The code of a value about which there is nothing to tell."""
 
+LONGEST_SPAN_MINUTES, LONGEST_SPAN_MONTHS = 366 * 24 * 60, 100 * 12
+"""A year and a century: a longer one is a slip of the keyboard; no date is worked out from it, and that is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:
@@ -133,7 +136,8 @@ class RuleCompiler:
         """First start that is there, plus months or minutes. A sum that can't be made is always told."""
         assert rule.date_plus is not None
         plus = rule.date_plus
-        minutes, months = self._amount(plus.minutes), self._amount(plus.months)
+        minutes = self._amount(plus.minutes, LONGEST_SPAN_MINUTES)
+        months = self._amount(plus.months, LONGEST_SPAN_MONTHS)
         starts = []
         for reference in plus.start:
             text = self._references.text(reference)
@@ -151,10 +155,11 @@ class RuleCompiler:
         decided = rule.model_copy(update={"invalid": rule.missing})
         return self._decide(path, decided, cell, "true", "NULL::VARCHAR", path)
 
-    def _amount(self, amount: str | int) -> str:
+    def _amount(self, amount: str | int, longest: int) -> str:
         if isinstance(amount, int):
             return str(amount)
-        return f"{self._references.cell(self._references.text(amount), ('integer',)).value}::INTEGER"
+        value = self._references.cell(self._references.text(amount), ("integer",)).value
+        return f"CASE WHEN {value} BETWEEN -{longest} AND {longest} THEN {value}::INTEGER END"
 
     def _template(self, path: str, rule: FieldRule) -> Compiled:
         """Placeholders in braces; a part in brackets is left out when one of its placeholders is empty."""

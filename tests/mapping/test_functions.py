@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dentlib.mapping.functions import FUNCTIONS, read_odd_texts
-from dentlib.mapping.values import ValueContext
+from dentlib.mapping.functions import FUNCTIONS, local_to_utc, read_odd_texts, trimmed, unless_blank
+from dentlib.mapping.values import ValueContext, trim
 
 MDY = ValueContext("America/Los_Angeles", "USD", "US", date(2026, 1, 5), "mdy")
 DMY = ValueContext("Europe/Brussels", "EUR", "BE", date(2026, 1, 5), "dmy", ",")
@@ -96,3 +96,51 @@ def test_sql_and_python_agree_on_any_mess(con: duckdb.DuckDBPyConnection, name: 
         assert sorted(map(repr, both(con, name, wanted, MDY, ""))) == sorted(
             map(repr, alone(con, name, wanted, MDY, ""))
         )
+
+
+SPELLINGS = ["({a}) {e}-{n}", "{a}-{e}-{n}", "{a}.{e}.{n}", "{a} {e} {n}", "{a}{e}{n}", "+1 {a}-{e}-{n}", "1{a}{e}{n}"]
+AREAS = st.sampled_from(
+    [204, 242, 246, 264, 268, 305, 340, 415, 473, 500, 523, 604, 649, 658, 684, 758, 787, 800, 809, 867, 876, 900]
+) | st.integers(200, 999)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(SPELLINGS), AREAS, st.integers(200, 999), st.integers(0, 9999)),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_plain_phones_are_read_as_libphonenumber_reads_them(
+    con: duckdb.DuckDBPyConnection, given_numbers: list[tuple[str, int, int, int]]
+) -> None:
+    """Area code and exchange decide about a North American number: SQL may answer for all numbers that share them."""
+    texts = [spelling.format(a=a, e=e, n=f"{n:04}") for spelling, a, e, n in given_numbers]
+    assert sorted(map(repr, both(con, "phone", texts, MDY, ""))) == sorted(
+        map(repr, alone(con, "phone", texts, MDY, ""))
+    )
+
+
+BLANK_OR_NOT = st.text(st.sampled_from(" \t\r\n\u00a0\u2007\u202f\ufeff!~a\u007fé😀"), max_size=8)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(BLANK_OR_NOT, min_size=1, max_size=40))
+def test_the_quick_look_at_the_edges_misses_no_blank(con: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+    """Trimming is as in Python; a text that isn't blank stays character for character."""
+    found = con.execute(
+        f"SELECT t, {trimmed('t')}, {unless_blank('t')} FROM (SELECT unnest(?::VARCHAR[]) AS t)", [texts]
+    ).fetchall()
+    assert found == [(t, trim(t)[0], t if trim(t)[0] else None) for t in texts]
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Europe/Brussels", "Asia/Kathmandu"])
+def test_local_time_to_utc_is_what_the_database_says(con: duckdb.DuckDBPyConnection, zone: str) -> None:
+    """The shorter way gives what two conversions by time zone give, at the changes of the clock too."""
+    different = con.execute(
+        f"SELECT count(*) FROM (SELECT unnest(generate_series(TIMESTAMP '2024-12-31', TIMESTAMP '2026-01-02', "
+        f"INTERVAL 17 MINUTE)) AS t) WHERE {local_to_utc('t', zone)} "
+        f"IS DISTINCT FROM timezone('UTC', timezone('{zone}', t))"
+    ).fetchone()
+    assert different == (0,)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import orjson
 import pytest
 
@@ -183,6 +185,28 @@ def test_an_appointment_becomes_a_task_of_its_person(work: Work) -> None:
         "taskId": task["id"],
         "targetPersonId": person["id"],
     }
+
+
+def test_a_length_that_no_calendar_holds_leaves_the_end_open_and_is_told(work: Work) -> None:
+    """An appointment of ten digits of minutes still arrives, and so does the rest of the export."""
+    done = work({"patients": [patient("1")], "appointments": [appointment("7", LengthMin="4155552671")]})
+    task = done.payloads("appointments")["7"]
+    assert (task["endsAt"], task["durationMinutes"]) == (None, 4155552671)
+    assert ("7", "endsAt", "not_computable") in done.problems("appointments")
+
+
+def test_preparing_that_stops_half_way_leaves_what_was_prepared(
+    work: Work, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All or nothing: no step of the new attempt stands beside steps of the old one."""
+    done = work({"patients": [patient("1")], "appointments": [appointment("7")]})
+    before = done.con.execute("SELECT source_key, row_hash FROM prepared.patients").fetchall()
+    done.con.execute("DELETE FROM raw.patients")
+    module = import_module("dentlib.mapping.prepare")
+    monkeypatch.setattr(module, "_count_owners", lambda *_: done.con.execute("SELECT nothing"))
+    with pytest.raises(duckdb.BinderException):
+        prepare(done.con, done.map, context())
+    assert done.con.execute("SELECT source_key, row_hash FROM prepared.patients").fetchall() == before != []
 
 
 MONTH_FIRST = "formats: {date_order: mdy}\n"
