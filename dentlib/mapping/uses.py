@@ -15,6 +15,19 @@ ROLES = ("key", "value", "lookup", "owner", "created", "file", "part", "related"
 _PLACEHOLDER = re.compile(r"\{([^}|]+)[^}]*\}")
 
 
+_IN_WORDS = {
+    "blocknote": "text, line by line as it is",
+    "birth_date": "date of birth, checked",
+    "date": "date",
+    "datetime": "date and time",
+    "email": "e-mail address, checked",
+    "link": "web address",
+    "phone": "phone number in international form",
+    "surfaces": "surfaces",
+    "teeth": "teeth in order",
+}
+"""What value functions are called on a client's page; others under their own name."""
+
 _TAKEN = {"sum": "their sum", "max": "the latest", "min": "the first", "distinct": "each once", "count": "how many"}
 
 
@@ -48,6 +61,7 @@ def uses_of(pair: Pair, steps: Iterable[Step] | None = None) -> dict[tuple[str, 
             role = "condition" if role == "condition" else "related"
         found.setdefault((step.from_, field), []).append(Use(step.step, step.to, path, role, transform))
 
+    labels = {s.step: s.label for s in pair.steps}
     for step in pair.steps if steps is None else steps:
         for path, rule in step.fields.items():
             role = "part" if rule.template or rule.date_plus is not None else "value"
@@ -57,7 +71,7 @@ def uses_of(pair: Pair, steps: Iterable[Step] | None = None) -> dict[tuple[str, 
                 _conditions(step, override.when, path, add)
         for name, lookup in step.lookups.items():
             if lookup.write:
-                add(step, lookup.source, f"{name}Id", "lookup", f"record of step {lookup.step}")
+                add(step, lookup.source, f"{name}Id", "lookup", f"link to {labels[lookup.step].lower()}")
             else:
                 add(step, lookup.source, name, "condition", f"shares the fate of its {name}")
         if step.owner is not None and step.owner.source:
@@ -75,7 +89,7 @@ def uses_of(pair: Pair, steps: Iterable[Step] | None = None) -> dict[tuple[str, 
         if step.file is not None:
             add(step, step.file.source, step.file.field, "file", "file uploaded")
         if step.key != "content" and step.prefix:
-            add(step, step.key, "sourceSystemId", "key", f"{step.prefix}:<key>")
+            add(step, step.key, "sourceSystemId", "key", f"number in the old system, as {step.prefix}:17")
         for rule_of_scope in step.where:
             _conditions(step, rule_of_scope.when, "", add)
         _conditions(step, step.only, "", add)
@@ -120,7 +134,7 @@ def describe(rule: FieldRule) -> str:
         words.append(
             {"first": "first that is filled", "join": "joined", "collect": "all that can be read"}[rule.combine]
         )
-    words += list(rule.apply)
+    words += [_IN_WORDS.get(name, name) for name in rule.apply]
     if rule.date_plus is not None:
         words.append("computed date")
     if rule.template:
