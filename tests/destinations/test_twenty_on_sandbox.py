@@ -330,3 +330,22 @@ def test_at_default_limits_nothing_is_refused() -> None:
         assert clock.elapsed_s < 160
     finally:
         server.stop()
+
+
+def test_an_upload_is_taken_up_when_the_workspace_came_back_at_another_address(tmp_path: Path) -> None:
+    """A ticket from before a crash still leads to the workspace after it was started again on another port."""
+    path = tmp_path / "consent.txt"
+    path.write_text("I agree.", encoding="utf-8")
+    clock, ports, ticket = SystemClock(), [], None
+    for _ in range(2):
+        with TwentySandbox(tmp_path / "state.sqlite", limits="off") as server:
+            twenty = open_twenty(server.url, server.api_key, clock=clock, calls_per_minute=None)
+            ports.append(server.url)
+            ticket = ticket or twenty.begin_upload(path, "attachment", "file")
+            if len(ports) == 2:
+                done = twenty.finish_upload(ticket, path)
+                one = {"id": str(uuid.uuid4()), "name": "c.txt", "file": [{"fileId": done.file_id, "label": "c.txt"}]}
+                twenty.create("attachment", [one], "a")
+                assert twenty.download("attachment", one["id"], "file") == path.read_bytes()
+            twenty.close()
+    assert ports[0] != ports[1]

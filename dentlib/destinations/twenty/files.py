@@ -57,7 +57,10 @@ class Files:
             writes=True,
         )
         target = self._client.metadata(operation, "announce a file")
-        return FileTicket(target["fileId"], target["uploadUrl"])
+        # A ticket outlives this process, and the workspace may have moved to another port or name when it is taken up.
+        own = self._client.url
+        url = target["uploadUrl"]
+        return FileTicket(target["fileId"], url.removeprefix(own) if url.startswith(own + "/") else url)
 
     def finish(self, ticket: FileTicket, path: Path) -> FileTicket:
         """Send the bytes and complete; return the ticket, done. Idempotent for a ticket already done.
@@ -101,7 +104,8 @@ class Files:
         """Send the bytes; return the refusal, if any, because a file that was complete already refuses them too."""
         with path.open("rb") as stream:
             headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
-            request = httpx.Request("PUT", ticket.upload_url, headers=headers, content=stream)
+            own = self._client.url if ticket.upload_url.startswith("/") else ""
+            request = httpx.Request("PUT", own + ticket.upload_url, headers=headers, content=stream)
             response = self._client.bytes_of(request, "send a file", writes=True)
         if response.status_code >= 500:
             raise InDoubt(f"send a file: HTTP {response.status_code}", "send the same file again with the same ticket")
