@@ -15,6 +15,7 @@ from dentlib.desk import Desk
 from dentlib.facts import CheckFacts, Forecast, RunFacts, SampleFacts
 from dentlib.loading import Deletion, LoadResult
 from dentlib.loading.history import RunRecord
+from dentlib.loading.load import calls_of
 from dentlib.loading.outcomes import outcomes_of
 from dentlib.loading.sample_diff import compare_sample
 from dentlib.mapping import PreparedFacts, SetAside, ValueRemark
@@ -36,7 +37,7 @@ def sample_facts(desk: Desk, now: Mapped, prepared: PreparedFacts, loaded: LoadR
         types = loading.field_types(schema.objects[step.object_name])
         explained = mapping.explain(desk.con, now.map, step.name, [r[0] for r in rows])
         diff += compare_sample(explained, intended, stored, types)
-    codes = desk.con.execute("SELECT count(*) FROM prepared.problems WHERE code LIKE 'parent%'").fetchone()
+    failed_lookups = sum(_failed_lookups(desk, step.name, step.table) for step in prepared.steps)
     owners = desk.con.execute("SELECT count(*) FROM prepared.owners WHERE how <> 'matched' AND records > 0").fetchone()
     return SampleFacts(
         engagement=desk.name,
@@ -46,10 +47,20 @@ def sample_facts(desk: Desk, now: Mapped, prepared: PreparedFacts, loaded: LoadR
         fields_compared=len(diff),
         fields_different=sum(not d.same for d in diff),
         unmatched_owners=owners[0] if owners else 0,
-        failed_lookups=codes[0] if codes else 0,
+        failed_lookups=failed_lookups,
         problems=prepared.problems,
         data_hash=content_hash([[d.step, d.source_key, d.field, d.intended, d.same] for d in diff]),
     )
+
+
+def _failed_lookups(desk: Desk, step: str, table: str) -> int:
+    """Count links of the step's sample records that lead to nothing that moves."""
+    row = desk.con.execute(
+        f"SELECT count(*) FROM prepared.problems JOIN prepared.{quoted(table)} AS r USING (source_key) "
+        "WHERE step = ? AND code IN ('orphan', 'parent_not_migrated') AND r.in_sample",
+        [step],
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def confirmations(desk: Desk) -> tuple[tuple[str, str, datetime], ...]:
@@ -102,12 +113,12 @@ def reconciled_facts(
         run_id=last.run_id,
         kind=last.kind,
         started_at=datetime.fromisoformat(last.started_at),
-        ended_at=desk.clock.now(),
+        ended_at=datetime.fromisoformat(last.ended_at) if last.ended_at else desk.clock.now(),
         steps=steps,
         reasons=reasons,
         checks=tuple(checks),
         forecast=forecast(desk, prepared.steps),
-        calls=0,
+        calls=calls_of(desk.ledger, last.run_id),
         refused_for_rate=desk.destination.stats.refused_for_rate,
         retries=desk.destination.stats.retries,
         switched_off=(),

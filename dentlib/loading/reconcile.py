@@ -27,7 +27,7 @@ CREATE OR REPLACE TABLE reconcile.counts (step VARCHAR, object_name VARCHAR, pre
   confirmed BIGINT, read_back BIGINT, live BIGINT, at_destination BIGINT);
 CREATE OR REPLACE TABLE reconcile.money (step VARCHAR, field VARCHAR, records BIGINT, sent_micros HUGEINT,
   stored_micros HUGEINT);
-CREATE OR REPLACE TABLE reconcile.links (step VARCHAR, field VARCHAR, children BIGINT, orphans BIGINT);
+CREATE OR REPLACE TABLE reconcile.links (step VARCHAR, field VARCHAR, expected BIGINT, children BIGINT, orphans BIGINT);
 CREATE OR REPLACE TABLE reconcile.fields (step VARCHAR, field VARCHAR, records BIGINT, different BIGINT,
   reason VARCHAR);
 """
@@ -41,7 +41,7 @@ class _Tally:
     confirmed: int = 0
     read_back: int = 0
     money: dict[str, list[int]] = field(default_factory=dict)  # field: [records, sent, stored]
-    links: dict[str, list[int]] = field(default_factory=dict)  # field: [children, orphans]
+    links: dict[str, list[int]] = field(default_factory=dict)  # field: [expected, children, orphans]
     fields: dict[str, list[Any]] = field(default_factory=dict)  # field: [records, different, first reason]
 
 
@@ -97,9 +97,16 @@ def _prepared(con: duckdb.DuckDBPyConnection, step: LoadStep, only_sample: bool)
 
 
 def _compare(tally: _Tally, intended: JSON, stored: JSON | None, types: Mapping[str, str], known: set[str]) -> None:
+    linked = [n for n, v in intended.items() if n.endswith("Id") and v is not None and types.get(n) == "UUID"]
+    for name in linked:  # expected before looking: a record that can't be read back must not take its links along
+        tally.links.setdefault(name, [0, 0, 0])[0] += 1
     if stored is None:
         return
     tally.read_back += 1
+    for name in linked:
+        links = tally.links[name]
+        links[1] += 1
+        links[2] += stored.get(name) != intended[name] or intended[name] not in known
     for comparison in compare_record(intended, stored, types):
         entry = tally.fields.setdefault(comparison.field, [0, 0, ""])
         entry[0] += 1
@@ -112,10 +119,6 @@ def _compare(tally: _Tally, intended: JSON, stored: JSON | None, types: Mapping[
             money[0] += 1
             money[1] += int(value["amountMicros"])
             money[2] += int((stored.get(name) or {}).get("amountMicros") or 0)
-        elif name.endswith("Id") and value is not None and types.get(name) == "UUID":
-            links = tally.links.setdefault(name, [0, 0])
-            links[0] += 1
-            links[1] += stored.get(name) != value or value not in known
 
 
 def _write(
@@ -130,7 +133,7 @@ def _write(
     )
     for name, (records, sent, stored) in tally.money.items():
         con.execute("INSERT INTO reconcile.money VALUES (?,?,?,?,?)", [step.name, name, records, sent, stored])
-    for name, (children, orphans) in tally.links.items():
-        con.execute("INSERT INTO reconcile.links VALUES (?,?,?,?)", [step.name, name, children, orphans])
+    for name, (expected, children, orphans) in tally.links.items():
+        con.execute("INSERT INTO reconcile.links VALUES (?,?,?,?,?)", [step.name, name, expected, children, orphans])
     for name, (records, different, reason) in tally.fields.items():
         con.execute("INSERT INTO reconcile.fields VALUES (?,?,?,?,?)", [step.name, name, records, different, reason])
