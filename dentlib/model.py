@@ -284,6 +284,7 @@ class Capabilities:
     max_upload_mb: float | None
     batch_atomic: bool
     link_prefix: str  # "target" where links are targetPersonId, "" where personId
+    batch_updates: bool = False  # `update_batch` works
 
 
 class CallStats(Protocol):
@@ -302,6 +303,18 @@ class Switch:
     kind: str
     label: str
     before: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """Something that reacts to a load and that we can't switch off; a person is told before.
+
+    `kind`: webhook, timeline, workflow or matching.
+    """
+
+    kind: str
+    label: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +374,46 @@ class Destination(Protocol):
 
     def update(self, object_name: str, record_id: str, fields: JSON, tag: str) -> None:
         """Change fields of one record."""
+        ...
+
+    def update_batch(self, object_name: str, changes: Sequence[tuple[str, JSON]], tag: str) -> None:
+        """Change fields of up to `batch_rows` existing records, (id, fields) each, in one call.
+
+        Only where `capabilities.batch_updates`, and only fields that aren't unique. Not atomic: after InDoubt or
+        Refused the records are read again. Never leaves a record that wasn't there before.
+        """
+        ...
+
+    def objections(self, object_name: str, records: Sequence[JSON]) -> dict[str, tuple[str, str]]:
+        """Say which records the destination would refuse or spoil, as far as that is known without a call.
+
+        Returns record id → (code, words in the destination's terms). Types, formats, options, lengths, NUL; not
+        whether a unique value is taken (see `find`).
+        """
+        ...
+
+    def find(self, object_name: str, field: str, values: Sequence[str], *, deleted: bool = False) -> list[JSON]:
+        """Read the records whose `field` (dotted: emails.primaryEmail) is one of the values, as the destination
+        compares them when the field is unique; with `deleted` also soft-deleted ones."""
+        ...
+
+    def attached(self, object_name: str, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        """Return for each id the other live records that point to it, as (object, id); ids without any are left out.
+
+        What the destination wrote by itself (timeline entries and the like) doesn't count.
+        """
+        ...
+
+    def reactions(self) -> list[Reaction]:
+        """List what will react to a load and can't be switched off: webhooks, timeline, and the like."""
+        ...
+
+    def invitations(self) -> list[str] | None:
+        """Return the e-mail addresses invited as members that have not accepted; None where this key can't see them."""
+        ...
+
+    def file_fields(self, field_name: str, ticket: FileTicket, label: str) -> JSON:
+        """Return the fields by which a record refers to an uploaded file, in this destination's form."""
         ...
 
     def read(self, object_name: str, ids: Sequence[str], *, deleted: bool = False) -> dict[str, JSON]:
