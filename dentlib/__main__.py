@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from dentlib import stages, terminal
+from dentlib import errands, stages, terminal
 
 INTERRUPTED = 130
 """Exit code of a command stopped by Ctrl-C, as shells have it."""
@@ -99,7 +99,7 @@ def configure(
     changes = {k: v for k, v in changes.items() if v is not None}
     if url is not None:
         changes["destination.url"] = None if url == "sandbox" else url
-    terminal.show_settings(stages.configure(name, changes), as_json)
+    terminal.show_settings(errands.configure(name, changes), as_json)
 
 
 @app.command(epilog="Example: dentlib audit brightsmile")
@@ -190,7 +190,7 @@ def rollback(
 @app.command(epilog="Example: dentlib status brightsmile --json")
 def status(name: Name, as_json: AsJson = False) -> None:
     """Say where an engagement stands and what comes next. Reads only."""
-    terminal.show_status(stages.status(name), as_json)
+    terminal.show_status(errands.status(name), as_json)
 
 
 @app.command()

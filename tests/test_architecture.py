@@ -14,7 +14,7 @@ BASE = ("errors", "assets", "clock", "model", "facts", "privacy")
 GROUND = ("workdb", "yamltext", "gx_duckdb", "checks", "engagement", "approvals", "vocabulary", "pairs")
 STAGE_PACKAGES = ("documents", "loading", "destinations", "mapping", "audit", "extraction")
 APART = ("sandbox", "samples")
-MAIN_LINE = ("desk", "results", "assembly", "telling", "stages")
+MAIN_LINE = ("desk", "results", "assembly", "telling", "stages", "errands")
 FACE = ("notebook", "demo", "terminal", "__main__")
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -28,10 +28,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{name: {*BASE, *GROUND} for name in STAGE_PACKAGES},
     **{name: {"model", "clock", "errors", "assets"} for name in APART},
     **{name: {*BASE, *GROUND, *STAGE_PACKAGES, *MAIN_LINE} - {name} for name in MAIN_LINE},
-    "notebook": {*BASE, *GROUND, "documents", "results", "stages"},
-    "demo": {*BASE, *GROUND, "stages", "samples"},
-    "terminal": {*BASE, *GROUND, "stages", "results", "notebook", "demo", "samples"},
-    "__main__": {*BASE, *GROUND, *APART, "stages", "terminal"},
+    "notebook": {*BASE, *GROUND, "documents", "results", "stages", "errands"},
+    "demo": {*BASE, *GROUND, "stages", "errands", "samples"},
+    "terminal": {*BASE, *GROUND, "stages", "errands", "results", "notebook", "demo", "samples"},
+    "__main__": {*BASE, *GROUND, *APART, "stages", "errands", "terminal"},
 }
 SOCKET_MODULES = {"socket", "httpx", "aiohttp", "urllib", "http", "requests", "sqlalchemy"}
 MAY_OPEN_SOCKETS = {"destinations", "sandbox", "checks"}  # checks: SQLAlchemy over the open DuckDB connection

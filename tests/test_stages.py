@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from dentlib import samples, stages
+from dentlib import errands, samples, stages
 from dentlib.clock import SystemClock
 from dentlib.engagement import Engagement
 from dentlib.errors import ExportError, GateClosed, Locked, UsageError
@@ -133,13 +133,13 @@ def test_a_second_run_writes_nothing(line: Line) -> None:
 def test_changed_settings_void_both_approvals(line: Line) -> None:
     """Money in another currency, or another fallback owner, is not what was looked at in the sample."""
     for name, value in (("currency", "EUR"), ("fallback_owner", "office@brightsmile.example")):
-        before = stages.configure("line", {})[name]
-        stages.configure("line", {name: value})
+        before = errands.configure("line", {})[name]
+        errands.configure("line", {name: value})
         try:
             with pytest.raises(GateClosed, match="settings that decide what the records hold"):
                 stages.run("line")
         finally:
-            stages.configure("line", {name: before})
+            errands.configure("line", {name: before})
 
 
 def test_a_sample_counts_for_the_workspace_it_is_in(line: Line) -> None:
@@ -245,6 +245,6 @@ def test_one_writer_at_a_time(home: Path, export: Path, monkeypatch: pytest.Monk
 
 def test_status_reads_only(line: Line) -> None:
     """Status names approvals, rounds and what comes next without asking the CRM."""
-    told = stages.status("line")
+    told = errands.status("line")
     assert told["map"].startswith("approved by A. Analyst")
     assert told["next"].startswith("dentlib ")
