@@ -1,0 +1,218 @@
+"""What a destination is to the rest of the house: a few verbs, and what it can do as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dentlib.model.schema import DestinationSchema, SchemaItem, SchemaPlan, WantedSchema
+from dentlib.model.values import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A workspace member, whom records can be assigned to."""
+
+    id: str
+    email: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The workspace behind a URL and key."""
+
+    id: str
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a destination can do, as data that the loader consults; never `if name == …`.
+
+    `batch_rows`: records a create call takes. `calls_per_minute`: None where nothing limits. `own_ids`: a client may
+    choose record ids. `max_upload_mb`: None where unknown.
+    """
+
+    batch_rows: int
+    calls_per_minute: int | None
+    own_ids: bool
+    own_created_at: bool
+    max_body_bytes: int
+    max_upload_mb: float | None
+    batch_atomic: bool
+    link_prefix: str  # "target" where links are targetPersonId, "" where personId
+    batch_updates: bool = False  # `update_batch` works
+
+
+class CallStats(Protocol):
+    """What a connection has done so far. `calls` are requests that count against the rate."""
+
+    calls: int
+    refused_for_rate: int
+    retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Something of the destination that reacts to a load and can be switched off, e.g. an automated trigger."""
+
+    id: str
+    kind: str
+    label: str
+    before: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """Something that reacts to a load and that we can't switch off; a person is told before.
+
+    `kind`: webhook, timeline, workflow or matching.
+    """
+
+    kind: str
+    label: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileTicket:
+    """An upload under way: enough to finish it after a crash. JSON-able by `dataclasses.asdict`."""
+
+    file_id: str
+    upload_url: str
+    done: bool = False
+
+
+class Destination(Protocol):
+    """The few verbs that a destination owes. Every method may raise Transient, InDoubt or Terminal (see errors).
+
+    Writing methods take a `tag` (letters, digits, underscore; unique per attempt), which the destination echoes where
+    it can, so that a foreign answer is recognised (then InDoubt).
+    """
+
+    name: str
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def stats(self) -> CallStats: ...
+
+    def workspace(self) -> Workspace: ...
+
+    def describe(self) -> DestinationSchema:
+        """Read objects, fields and options. Costs no rate."""
+        ...
+
+    def members(self) -> list[Member]: ...
+
+    def roles_that_read(self, object_name: str) -> list[str]:
+        """Return the labels of the roles whose members see this object's records. Costs no rate."""
+        ...
+
+    def plan(self, wanted: WantedSchema) -> SchemaPlan:
+        """Compare what is wanted with what is there. Reads only."""
+        ...
+
+    def apply(self, item: SchemaItem) -> JSON:
+        """Make one object, field or set of options; return the JSON recipe that `undo` needs.
+
+        Idempotent: where the same thing already exists as wanted, returns its recipe without changing anything.
+        """
+        ...
+
+    def undo(self, recipe: JSON) -> None:
+        """Take one applied item back. Idempotent: gone already is fine."""
+        ...
+
+    def create(self, object_name: str, records: Sequence[JSON], tag: str) -> None:
+        """Create all the records (each with its own `id`) or none. Raises Refused when the destination says no."""
+        ...
+
+    def update(self, object_name: str, record_id: str, fields: JSON, tag: str) -> None:
+        """Change fields of one record."""
+        ...
+
+    def update_batch(self, object_name: str, changes: Sequence[tuple[str, JSON]], tag: str) -> None:
+        """Change fields of up to `batch_rows` existing records, (id, fields) each, in one call.
+
+        Only where `capabilities.batch_updates`, and only fields that aren't unique. Not atomic: after InDoubt or
+        Refused the records are read again. Never leaves a record that wasn't there before.
+        """
+        ...
+
+    def objections(self, object_name: str, records: Sequence[JSON]) -> dict[str, tuple[str, str]]:
+        """Say which records the destination would refuse or spoil, as far as that is known without a call.
+
+        Returns record id → (code, words in the destination's terms). Types, formats, options, lengths, NUL; not
+        whether a unique value is taken (see `find`).
+        """
+        ...
+
+    def find(self, object_name: str, field: str, values: Sequence[str], *, deleted: bool = False) -> list[JSON]:
+        """Read the records whose `field` (dotted: emails.primaryEmail) is one of the values, as the destination
+        compares them when the field is unique; with `deleted` also soft-deleted ones."""
+        ...
+
+    def attached(self, object_name: str, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        """Return for each id the other live records that point to it, as (object, id); ids without any are left out.
+
+        What the destination wrote by itself (timeline entries and the like) doesn't count.
+        """
+        ...
+
+    def reactions(self) -> list[Reaction]:
+        """List what will react to a load and can't be switched off: webhooks, timeline, and the like."""
+        ...
+
+    def invitations(self) -> list[str] | None:
+        """Return the e-mail addresses invited as members that have not accepted; None where this key can't see them."""
+        ...
+
+    def file_fields(self, field_name: str, ticket: FileTicket, label: str) -> JSON:
+        """Return the fields by which a record refers to an uploaded file, in this destination's form."""
+        ...
+
+    def read(self, object_name: str, ids: Sequence[str], *, deleted: bool = False) -> dict[str, JSON]:
+        """Read records by id, all fields in the form in which they are written; missing ids are left out."""
+        ...
+
+    def scan(self, object_name: str, *, source_prefix: str | None = None) -> Iterator[JSON]:
+        """Read all records whose sourceSystemId starts with the prefix (None: all), page by page, in id order."""
+        ...
+
+    def count(self, object_name: str, *, source_prefix: str | None = None) -> int: ...
+
+    def destroy(self, object_name: str, ids: Sequence[str], tag: str) -> None:
+        """Destroy for good (not soft-delete). Idempotent: gone already is fine."""
+        ...
+
+    def destroy_side_effects(self, object_name: str, ids: Sequence[str]) -> int:
+        """Destroy what the destination itself wrote about these records (timeline, runs); before `destroy`."""
+        ...
+
+    def begin_upload(self, path: Path, object_name: str, field_name: str) -> FileTicket: ...
+
+    def finish_upload(self, ticket: FileTicket, path: Path) -> FileTicket:
+        """Send the bytes, streamed, and complete. Idempotent for a ticket already done."""
+        ...
+
+    def download(self, object_name: str, record_id: str, field_name: str) -> bytes:
+        """Fetch the bytes of a record's first file."""
+        ...
+
+    def switches(self) -> list[Switch]:
+        """List what would react to a load and is on."""
+        ...
+
+    def switch_off(self, switch: Switch) -> None: ...
+
+    def switch_on(self, switch: Switch) -> None:
+        """Put it back exactly as `switch.before` says. Idempotent."""
+        ...
+
+    def close(self) -> None: ...
