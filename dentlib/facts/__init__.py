@@ -1,0 +1,59 @@
+"""What stages find out, as frozen data. Pages, `--json` and `result.json` are three renderings of these facts.
+
+Every value that came from an export is either a count, a name of a table, column or code, or has passed
+`dentlib.privacy` (fields named `masked_…`), except in `DiffRow`, which only leaves unmasked with `--reveal`.
+"""
+
+from dentlib.facts.export import (
+    AuditFacts,
+    ColumnFacts,
+    FileFacts,
+    Finding,
+    IntakeFacts,
+    RelationshipFacts,
+    TableFacts,
+)
+from dentlib.facts.load import (
+    CheckFacts,
+    CutoverFacts,
+    CutoverLine,
+    DiffRow,
+    Forecast,
+    ReasonCount,
+    RollbackFacts,
+    RunFacts,
+    SampleFacts,
+    StepFacts,
+)
+from dentlib.facts.mapping import (
+    AccessRow,
+    MapLine,
+    MappingFacts,
+    OwnerRow,
+    ValueMapFacts,
+)
+
+__all__ = [
+    "AccessRow",
+    "AuditFacts",
+    "CheckFacts",
+    "ColumnFacts",
+    "CutoverFacts",
+    "CutoverLine",
+    "DiffRow",
+    "FileFacts",
+    "Finding",
+    "Forecast",
+    "IntakeFacts",
+    "MapLine",
+    "MappingFacts",
+    "OwnerRow",
+    "ReasonCount",
+    "RelationshipFacts",
+    "RollbackFacts",
+    "RunFacts",
+    "SampleFacts",
+    "StepFacts",
+    "TableFacts",
+    "ValueMapFacts",
+]
