@@ -2,6 +2,7 @@
 
 It creates batches whole or not at all, keeps e-mails unique (the bin included), checks foreign keys, writes timeline
 rows of its own, lower-cases e-mails, and can lose answers, stall, refuse for the rate, or be unreachable on command.
+Updates in batches are not atomic: a fault may leave half of them written.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from dentlib.model import (
     FileTicket,
     LoadStep,
     Member,
+    Reaction,
     SchemaItem,
     SchemaPlan,
     Switch,
@@ -135,10 +137,47 @@ class FakeCrm:
         for file in (record or {}).get("file") or ():
             self.db.execute("DELETE FROM file WHERE id = ?", (file["fileId"],))
 
+    def change(self, object_name: str, rid: str, fields: JSON) -> None:
+        """Change fields of a record; e-mails stay unique."""
+        record = self.get(object_name, rid)
+        if record is None:
+            raise Refused("Record not found", code="NOT_FOUND")
+        if BAD in str(fields):
+            raise Refused(f"Invalid value {BAD}", code="INVALID_ARGS_DATA")
+        if "emails" in fields:
+            address = str((fields["emails"] or {}).get("primaryEmail") or "").lower()
+            fields = fields | {"emails": {**(fields["emails"] or {}), "primaryEmail": address}}
+            if self.db.execute("SELECT 1 FROM email WHERE address = ? AND id <> ?", (address, rid)).fetchone():
+                raise Refused("A duplicate entry was detected", code="BAD_USER_INPUT")
+            self.db.execute("DELETE FROM email WHERE id = ?", (rid,))
+            if address:
+                self.db.execute("INSERT INTO email VALUES (?,?)", (address, rid))
+        self.put(object_name, record | fields)
+
+
+@dataclass
+class FakeStats:
+    """What was done so far."""
+
+    calls: int = 0
+    refused_for_rate: int = 0
+    retries: int = 0
+
+
+def value_at(record: JSON, path: str) -> Any:
+    """Return the value under a dotted name, None where there is none."""
+    value: Any = record
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
 
 @dataclass
 class FakeDestination:
-    """The CRM behind its API. `faults`: number of the create call (1, 2, …) → what goes wrong with it."""
+    """The CRM behind its API. `faults`: number of the create call (1, 2, …) → what goes wrong with it.
+
+    `update_faults`: the same for batches of updates (lost, never sent, half, refused).
+    """
 
     crm: FakeCrm
     batch_rows: int = 4
@@ -151,10 +190,18 @@ class FakeDestination:
     sizes: list[int] = field(default_factory=list)
     forgets: tuple[str, ...] = ()  # fields that are accepted and not kept
     stalled: tuple[str, list[JSON]] | None = None
+    batch_updates: bool = True
+    update_faults: dict[int, str] = field(default_factory=dict)
+    update_sizes: list[int] = field(default_factory=list)
+    single_updates: int = 0
+    finds: int = 0
+    stats: FakeStats = field(default_factory=FakeStats)
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(self.batch_rows, None, True, True, 10_000, 1.0, True, "target")
+        return Capabilities(
+            self.batch_rows, None, True, True, 10_000, 1.0, True, "target", batch_updates=self.batch_updates
+        )
 
     def workspace(self) -> Workspace:
         return WORKSPACE
@@ -221,15 +268,70 @@ class FakeDestination:
         if fault == "lost":
             raise InDoubt("answer cut")
 
+    def roles_that_read(self, object_name: str) -> list[str]:
+        return ["Admin"]
+
     def update(self, object_name: str, record_id: str, fields: JSON, tag: str) -> None:
         self.hook("crm before update")
-        record = self.crm.get(object_name, record_id)
-        if record is None:
-            raise Refused("Record not found", code="NOT_FOUND")
-        if any(v == BAD for v in fields.values()):
-            raise Refused(f"Invalid value {BAD}", code="INVALID_ARGS_DATA")
-        self.crm.put(object_name, record | fields)
+        self.single_updates += 1
+        with self.crm:
+            self.crm.change(object_name, record_id, fields)
         self.hook("crm after update")
+
+    def update_batch(self, object_name: str, changes: Sequence[tuple[str, JSON]], tag: str) -> None:
+        self.hook("crm before update")
+        assert self.batch_updates
+        assert len(changes) <= self.batch_rows
+        assert not any("emails" in fields for _, fields in changes), "unique fields go singly"
+        self.update_sizes.append(len(changes))
+        fault = self.update_faults.get(len(self.update_sizes), "")
+        if fault == "rate":
+            raise RateLimited("Limit reached (100 tokens per 60000 ms)")
+        if fault == "never sent":
+            raise InDoubt("reset")
+        half = len(changes) // 2 if fault in ("half", "half refused") else len(changes)
+        if fault == "refused":
+            raise Refused("Invalid value", code="INVALID_ARGS_DATA")
+        for rid, fields in changes[:half]:
+            with self.crm:
+                self.crm.change(object_name, rid, fields)
+            self.hook("crm one of the batch updated")
+        self.hook("crm after update")
+        if fault in ("lost", "half"):
+            raise InDoubt("answer cut")
+        if fault == "half refused":
+            raise Refused("Invalid value", code="INVALID_ARGS_DATA")
+
+    def objections(self, object_name: str, records: Sequence[JSON]) -> dict[str, tuple[str, str]]:
+        return {
+            r["id"]: ("unfit_text", "a NUL character can't be stored")
+            for r in records
+            if "\\u0000" in orjson.dumps(r).decode()
+        }
+
+    def find(self, object_name: str, field: str, values: Sequence[str], *, deleted: bool = False) -> list[JSON]:
+        self.finds += 1
+        wanted = {v.lower() for v in values}
+        found = [r for r in self.crm.all(object_name) if str(value_at(r, field) or "").lower() in wanted]
+        return [r for r in found if deleted or not r.get("deletedAt")]
+
+    def attached(self, object_name: str, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        found: dict[str, list[tuple[str, str]]] = {}
+        for name, parent in PARENTS.items():
+            for child in ("person", "attachment") if parent == object_name else ():
+                for record in self.crm.all(child):
+                    if record.get(name) in set(ids) and not record.get("deletedAt"):
+                        found.setdefault(record[name], []).append((child, record["id"]))
+        return found
+
+    def reactions(self) -> list[Reaction]:
+        return [Reaction("timeline", "An entry on the timeline of each record")]
+
+    def invitations(self) -> list[str] | None:
+        return []
+
+    def file_fields(self, field_name: str, ticket: FileTicket, label: str) -> JSON:
+        return {field_name: [{"fileId": ticket.file_id, "label": label}]}
 
     def read(self, object_name: str, ids: Sequence[str], *, deleted: bool = False) -> dict[str, JSON]:
         self.reads += 1
@@ -237,10 +339,12 @@ class FakeDestination:
         return {rid: r for rid, r in found.items() if deleted or not r.get("deletedAt")}
 
     def scan(self, object_name: str, *, source_prefix: str | None = None) -> Iterator[JSON]:
-        yield from (r for r in self.crm.all(object_name) if not r.get("deletedAt"))
+        for record in self.crm.all(object_name):
+            if not record.get("deletedAt") and str(record.get("sourceSystemId") or "").startswith(source_prefix or ""):
+                yield record
 
     def count(self, object_name: str, *, source_prefix: str | None = None) -> int:
-        return len(list(self.scan(object_name)))
+        return len(list(self.scan(object_name, source_prefix=source_prefix)))
 
     def destroy(self, object_name: str, ids: Sequence[str], tag: str) -> None:
         self.hook("crm before destroy")
