@@ -74,7 +74,8 @@ def configure(
     name: Name,
     url: Annotated[str | None, typer.Option(help="the CRM's address; 'sandbox' goes back to the built-in one")] = None,
     api_key: Annotated[str | None, typer.Option(help="where the key is: env:NAME or keyring:SERVICE")] = None,
-    calls_per_minute: Annotated[int | None, typer.Option(help="what the plan allows")] = None,
+    plan: Annotated[str | None, typer.Option(help="pro, organization or self-hosted: decides the rate")] = None,
+    calls_per_minute: Annotated[int | None, typer.Option(help="goes before the plan; 0: nothing limits")] = None,
     client: Annotated[str | None, typer.Option()] = None,
     time_zone: Annotated[str | None, typer.Option()] = None,
     currency: Annotated[str | None, typer.Option()] = None,
@@ -87,6 +88,7 @@ def configure(
     """Change settings; without options, show them. Keys are only ever referred to."""
     changes: dict[str, Any] = {
         "destination.api_key": api_key,
+        "destination.plan": plan,
         "destination.calls_per_minute": calls_per_minute,
         "client": client,
         "time_zone": time_zone,
@@ -147,6 +149,15 @@ def sample(
 ) -> None:
     """Write a sample to the CRM and show source, intended and stored value of every field. Wants an approved map."""
     terminal.run_stage("sample", name, {"size": size or 0, "reveal": reveal}, as_json)
+
+
+@app.command(epilog="Example: dentlib preview brightsmile --json")
+def preview(name: Name, as_json: AsJson = False) -> None:
+    """Say what a run would write, how long it takes, when it ends, and what reacts to it. Writes no record."""
+    with terminal.progress(as_json) as progress:
+        result = errands.preview(name, progress=progress)
+    terminal.show_result(result.as_data(), as_json)
+    raise typer.Exit(result.exit_code)
 
 
 @app.command(epilog="Example: dentlib run brightsmile")

@@ -5,7 +5,6 @@ Split from `stages.py` so that the main flow stays one short page.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -23,13 +22,12 @@ from dentlib.errors import ExportError, GateClosed, UsageError
 from dentlib.extraction import read_manifest, take_in, verify_custody
 from dentlib.facts import AccessRow, AuditFacts, CheckFacts, Forecast, MappingFacts
 from dentlib.loading import LoadResult, ProbeFacts
-from dentlib.loading.reconcile import reconcile
+from dentlib.loading.reconcile import READ_ROWS, reconcile
 from dentlib.mapping import Map, PreparedFacts, check_rows
 from dentlib.model import DestinationSchema, LoadStep, Problem, SchemaPlan, Severity, content_hash
 from dentlib.pairs import load_pair
 from dentlib.results import write_private
 from dentlib.vocabulary import load_vocabulary
-from dentlib.workdb import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,16 +319,16 @@ def load_all(desk: Desk, prepared: PreparedFacts, kind: Any, *, only_sample: boo
 
 
 def forecast(desk: Desk, steps: Sequence[LoadStep]) -> Forecast:
-    """Say how many calls a load of everything needs, and how many minutes at the rate allowed."""
-    capabilities = desk.destination.capabilities
-    records = calls = 0
-    for step in steps:
-        row = desk.con.execute(f"SELECT count(*) FROM prepared.{quoted(step.table)}").fetchone()
-        rows = row[0] if row else 0
-        records += rows
-        calls += math.ceil(rows / capabilities.batch_rows)
-    rate = capabilities.calls_per_minute
-    return Forecast(records, calls, round(calls / rate, 1) if rate else 0.0, rate)
+    """Say what a load of everything needs from where it stands now: calls, minutes, the end. Calls nothing."""
+    return loading.forecast(
+        desk.ledger,
+        desk.con,
+        steps,
+        desk.destination.capabilities,
+        read_rows=READ_ROWS,
+        now=desk.clock.now().astimezone(desk.settings.zone),
+        rate_from=desk.settings.destination.rate_from,
+    )
 
 
 def reconciled(desk: Desk, prepared: PreparedFacts, run_id: str) -> list[CheckFacts]:

@@ -73,11 +73,11 @@ class Desk:
             settings = self.settings.destination
             if settings.url is None:
                 url, key = self._stack.enter_context(_embedded_sandbox(self.engagement))
-                limit = None if settings.sandbox_limits == "off" else settings.calls_per_minute or 100
             else:
                 url, key = settings.url, self.engagement.api_key().get_secret_value()
-                limit = settings.calls_per_minute or 100
-            destination = open_destination(settings.product, url, key, clock=self.clock, calls_per_minute=limit)
+            destination = open_destination(
+                settings.product, url, key, clock=self.clock, calls_per_minute=settings.allowed_calls_per_minute
+            )
             self._stack.callback(destination.close)
             self._destination = destination
         return self._destination

@@ -36,6 +36,10 @@ REHEARSAL: Mapping[str, Any] = {
 """Stand in for undecided settings on the built-in sandbox only; each use is announced. A real destination refuses."""
 
 
+PLAN_CALLS_PER_MINUTE: Mapping[str, int] = {"pro": 100, "organization": 200, "self-hosted": 100}
+"""Calls a minute that a plan allows. Self-hosted: what a server comes with; its administrator may have set another."""
+
+
 class DestinationSettings(BaseModel):
     """Where the data goes. Without `url` the built-in sandbox is meant."""
 
@@ -44,8 +48,29 @@ class DestinationSettings(BaseModel):
     product: str
     url: str | None = None
     api_key: str | None = Field(default=None, description="env:NAME or keyring:SERVICE, never the key itself")
-    calls_per_minute: int | None = Field(default=None, ge=1, le=100_000)
+    plan: Literal["pro", "organization", "self-hosted"] | None = None
+    calls_per_minute: int | None = Field(
+        default=None, ge=0, le=100_000, description="goes before the plan; 0: nothing limits"
+    )
     sandbox_limits: Literal["default", "off"] = "default"
+
+    @property
+    def allowed_calls_per_minute(self) -> int | None:
+        """Return the rate to keep to; None where nothing limits."""
+        if self.url is None and self.sandbox_limits == "off":
+            return None
+        if self.calls_per_minute is not None:
+            return self.calls_per_minute or None
+        return PLAN_CALLS_PER_MINUTE[self.plan or "self-hosted"]
+
+    @property
+    def rate_from(self) -> str:
+        """Say where the rate comes from."""
+        if self.calls_per_minute is not None:
+            return "as the settings say"
+        if self.plan is not None:
+            return f"the plan is {self.plan}"
+        return "no plan is set: what a server comes with" if self.url else "as a server comes"
 
     @field_validator("api_key")
     @classmethod

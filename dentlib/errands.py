@@ -9,10 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from dentlib import approvals, loading
+from dentlib import assembly as make
+from dentlib import telling as tell
 from dentlib.approvals import Approval
 from dentlib.clock import Clock, SystemClock
+from dentlib.desk import open_desk
 from dentlib.engagement import Engagement
+from dentlib.facts import PreviewFacts
 from dentlib.loading import Ledger
+from dentlib.model import Progress
+from dentlib.results import StageResult, finish, tells_its_errors
 
 
 def configure(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,6 +26,34 @@ def configure(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     engagement = Engagement.open(name)
     settings = engagement.configure(changes) if changes else engagement.settings
     return settings.model_dump(mode="json")
+
+
+@tells_its_errors
+def preview(name: str, *, clock: Clock | None = None, progress: Progress | None = None) -> StageResult[PreviewFacts]:
+    """Say what a run would do, how long it takes and what reacts to it. Wants an approved map; writes no record.
+
+    Exit code 1 while something is undecided that closes the gate to the run.
+    """
+    with open_desk(name, "preview", clock=clock, progress=progress) as desk:
+        now = make.approved(desk, "map")
+        prepared = make.prepared_records(desk, now)
+        facts = tell.preview_facts(desk, prepared)
+        ends = f", ends about {facts.forecast.ends_at:%Y-%m-%d %H:%M}" if facts.forecast.ends_at else ""
+        minutes = "" if facts.forecast.minutes is None else f", {facts.forecast.minutes:,} minutes"
+        lines = [
+            f"{facts.forecast.records:,} records to write in {facts.forecast.calls:,} calls, about "
+            f"{facts.forecast.reading:,} more to read back{minutes}{ends}",
+            *(f"{r.label}: can't be switched off ({r.detail})" for r in facts.reactions),
+        ]
+        return finish(
+            desk.engagement,
+            "preview",
+            facts,
+            ["preview"],
+            clock=desk.clock,
+            exit_code=1 if facts.undecided else 0,
+            notes={"verdict": "nothing is written yet", "lines": lines},
+        )
 
 
 def status(name: str, *, clock: Clock | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import orjson
 from dentlib import approvals, loading, mapping
 from dentlib.assembly import Mapped, forecast
 from dentlib.desk import Desk
-from dentlib.facts import CheckFacts, Forecast, RunFacts, SampleFacts
+from dentlib.facts import CheckFacts, Forecast, PreviewFacts, RunFacts, SampleFacts
 from dentlib.loading import Deletion, LoadResult
 from dentlib.loading.history import RunRecord
 from dentlib.loading.load import calls_of
@@ -69,6 +69,24 @@ def confirmations(desk: Desk) -> tuple[tuple[str, str, datetime], ...]:
     return tuple((words, a.by, a.at) for a in found if a is not None for words in (f"the {a.what}", *a.confirms))
 
 
+def preview_facts(desk: Desk, prepared: PreparedFacts) -> PreviewFacts:
+    """Tell what a run from here would do. Reads only."""
+    how = desk.con.execute(
+        "SELECT how, count(*), sum(records)::BIGINT FROM prepared.owners GROUP BY how ORDER BY how"
+    ).fetchall()
+    invited = desk.destination.invitations()
+    return PreviewFacts(
+        engagement=desk.name,
+        client=desk.settings.client,
+        workspace=desk.workspace.name,
+        forecast=forecast(desk, prepared.steps),
+        switches=tuple(s.label for s in desk.destination.switches()),
+        reactions=tuple(desk.destination.reactions()),
+        owners=tuple(how),
+        invited=None if invited is None else len(invited),
+    )
+
+
 def run_facts(
     desk: Desk,
     now: Mapped,
@@ -85,7 +103,7 @@ def run_facts(
         run_id=loaded.run_id,
         kind=loaded.kind,
         started_at=loaded.started_at,
-        ended_at=loaded.ended_at,
+        ended_at=desk.clock.now(),
         steps=loaded.steps,
         reasons=loaded.reasons,
         checks=tuple(checks),
@@ -99,6 +117,9 @@ def run_facts(
         confirmed=confirmations(desk),
         remarks=mapping.remark_counts(desk.con, now.map),
         gone=tuple(Counter(d.step for d in deletions).items()),
+        calls_by_step=tuple(loading.calls_by_step(desk.ledger, loaded.run_id).items()),
+        written_at=loaded.ended_at,
+        counted_calls=desk.destination.stats.calls,
     )
 
 

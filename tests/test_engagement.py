@@ -6,6 +6,7 @@ import stat
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_settings_survive_saving_and_are_private(home: Path) -> None:
         ("destination.url", "ftp://x"),
         ("destination.url", "https://crm.example.com/objects/people?view=secret"),
         ("destination.url", "https://user:secret@crm.example.com"),
-        ("destination.calls_per_minute", 0),
+        ("destination.calls_per_minute", -1),
         ("past_before", "tomorrow"),
         ("colour", "red"),
         ("colour.deep", "red"),
@@ -140,3 +141,23 @@ def test_broken_yaml_names_the_file(home: Path) -> None:
     (home / "bright" / "engagement.yaml").write_text("client: [unclosed", encoding="utf-8")
     with pytest.raises(UsageError, match=r"engagement\.yaml is not YAML"):
         Engagement.open("bright")
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ({"plan": "pro"}, 100),
+        ({"plan": "organization"}, 200),
+        ({"plan": "self-hosted"}, 100),
+        ({"plan": "self-hosted", "calls_per_minute": 500}, 500),
+        ({"plan": "self-hosted", "calls_per_minute": 0}, None),
+        ({}, 100),
+    ],
+)
+def test_the_rate_comes_from_the_plan(given: dict[str, Any], rate: int | None) -> None:
+    """What an administrator set goes before the plan; without either, what a server comes with, and it is said."""
+    settings = DestinationSettings(product="twenty", url="https://crm.example.com", **given)
+    assert settings.allowed_calls_per_minute == rate
+    assert settings.rate_from
+    off = DestinationSettings(product="twenty", sandbox_limits="off", **given)
+    assert off.allowed_calls_per_minute is None

@@ -22,6 +22,7 @@ def write_gallery(out_dir: Path) -> list[Path]:
         "owners": mapping,
         "rebuild": mapping,
         "sample": loads.sample_facts(),
+        "preview": loads.preview_facts(),
         "run": loads.run_facts(),
         "delta": loads.run_facts("delta"),
         "cutover": checklist(

@@ -9,12 +9,15 @@ from dentlib.facts import (
     CheckFacts,
     DiffRow,
     Forecast,
+    PreviewFacts,
     ReasonCount,
     RollbackFacts,
     RunFacts,
     SampleFacts,
     StepFacts,
+    StepForecast,
 )
+from dentlib.model import Reaction
 
 
 def _steps() -> tuple[StepFacts, ...]:
@@ -23,6 +26,38 @@ def _steps() -> tuple[StepFacts, ...]:
         StepFacts("patients", "Patients", "Person", 4871, created=4864, rejected=7),
         StepFacts("plans", "Treatment plans", "Opportunity", 3118, created=3115, rejected=3),
         StepFacts("appointments", "Appointments", "Task", 19_238, created=19_027, rejected=75, excluded=136),
+    )
+
+
+def _forecast() -> Forecast:
+    steps = tuple(StepForecast(s.step, s.label, s.object, s.created, 0, 0, -(-s.created // 200)) for s in _steps())
+    return Forecast(
+        records=sum(s.create for s in steps),
+        calls=sum(s.calls for s in steps),
+        minutes=2.9,
+        calls_per_minute=100,
+        reading=142,
+        steps=steps,
+        rate_from="the plan is pro",
+        begins_at=MADE_AT,
+        ends_at=MADE_AT + timedelta(minutes=2.9),
+    )
+
+
+def preview_facts() -> PreviewFacts:
+    """Return what is told before the run of the gallery."""
+    return PreviewFacts(
+        engagement=ENGAGEMENT,
+        client=CLIENT,
+        workspace="Bright Smile",
+        forecast=_forecast(),
+        switches=("Welcome e-mail (on person.created)",),
+        reactions=(
+            Reaction("timeline", "timeline", "one entry for each record, dated today"),
+            Reaction("webhook", "webhook to hooks.example.com", "is told of every person created"),
+        ),
+        owners=(("fallback", 2, 611), ("matched", 9, 26_455)),
+        invited=1,
     )
 
 
@@ -158,12 +193,9 @@ def run_facts(kind: str = "run") -> RunFacts:
                 "money must agree to the cent",
             ),
         ),
-        forecast=Forecast(
-            records=27_066 if clean else 351,
-            calls=151 if clean else 6,
-            minutes=1.6 if clean else 0.1,
-            calls_per_minute=100,
-        ),
+        forecast=_forecast() if clean else Forecast(351, 6, 0.1, 100, reading=12),
+        calls_by_step=tuple((s.step, s.calls) for s in _forecast().steps) if clean else (),
+        counted_calls=303 if clean else 22,
         calls=163 if clean else 9,
         refused_for_rate=0,
         retries=2,

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 
 from dentlib import assets
-from dentlib.documents import audit, cutover, evidence, mapping, numbers, rollback, run, sample, setup
+from dentlib.documents import audit, cutover, evidence, mapping, numbers, pace, rollback, run, sample, setup
 from dentlib.documents.outcomes import without_addresses
 from dentlib.documents.view import NOTEBOOK_ROWS, Section, Share, Status, Table, Tone
 from dentlib.errors import UsageError
@@ -30,13 +30,14 @@ from dentlib.facts import (
     DiffRow,
     FileFacts,
     MappingFacts,
+    PreviewFacts,
     RollbackFacts,
     RunFacts,
     SampleFacts,
 )
 from dentlib.privacy import for_spreadsheet, mask
 
-Facts = AuditFacts | MappingFacts | SampleFacts | RunFacts | RollbackFacts | CutoverFacts
+Facts = AuditFacts | MappingFacts | SampleFacts | PreviewFacts | RunFacts | RollbackFacts | CutoverFacts
 
 
 class PageKind(BaseModel):
@@ -66,6 +67,9 @@ _BUILDERS: dict[type, _Builder] = {
         mapping.summary,
         mapping.decisions,
         ("mapping", "schema", "owners", "rebuild"),
+    ),
+    PreviewFacts: _Builder(
+        lambda f, _: pace.preview_sections(f), pace.preview_summary, pace.preview_decisions, ("preview",)
     ),
     SampleFacts: _Builder(sample.sections, sample.summary, sample.decisions, ("sample",)),
     RunFacts: _Builder(

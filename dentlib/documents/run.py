@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from dentlib.documents import numbers
 from dentlib.documents.outcomes import harmless, not_arrived, outcomes_section, totals, word
+from dentlib.documents.pace import pace_section
 from dentlib.documents.view import Column, Figure, Section, Share, Status, Table, Tone
 from dentlib.facts import CheckFacts, ReasonCount, RunFacts
 
@@ -25,7 +26,7 @@ def sections(facts: RunFacts) -> tuple[Section, ...]:
     outcomes = outcomes_section(facts.steps, heading)
     if facts.gone:
         outcomes = replace(outcomes, tables=(*outcomes.tables, _gone(facts)))
-    return (outcomes, _checks(facts), _reasons(facts), _tables(facts), _pace(facts))
+    return (outcomes, _checks(facts), _reasons(facts), _tables(facts), pace_section(facts))
 
 
 def summary(facts: RunFacts) -> Section:
@@ -278,35 +279,4 @@ def _tables(facts: RunFacts) -> Section:
         )
         if facts.tables
         else (),
-    )
-
-
-def _pace(facts: RunFacts) -> Section:
-    took = numbers.duration((facts.ended_at - facts.started_at).total_seconds())
-    rate = facts.forecast.calls_per_minute
-    return Section(
-        name="pace",
-        heading="How it went",
-        finding=f"Took {took} with {numbers.things(facts.calls, 'call')} to the CRM; "
-        + (
-            f"{numbers.count(facts.refused_for_rate)} were refused for their rate."
-            if facts.refused_for_rate
-            else "none was refused for its rate."
-        ),
-        status=Status("check", Tone.CHECK) if facts.refused_for_rate else Status("fine", Tone.GOOD),
-        items=(
-            f"Started {numbers.moment(facts.started_at)}, ended {numbers.moment(facts.ended_at)}.",
-            f"Foreseen: {numbers.things(facts.forecast.records, 'record')} in "
-            f"{numbers.things(facts.forecast.calls, 'call')}"
-            + (
-                f", {numbers.duration(facts.forecast.minutes * 60)} at {numbers.count(rate)} calls a minute."
-                if rate
-                else "; the CRM sets no rate, so no time was foreseen."
-            ),
-            f"{numbers.things(facts.retries, 'call')} tried again after a passing failure.".capitalize(),
-            "Switched off during the run: " + numbers.listing(list(facts.switched_off), most=20) + "."
-            if facts.switched_off
-            else "Nothing of the CRM had to be switched off.",
-            f"Run {facts.run_id}; the ledger's last entry is {facts.ledger_head}.",
-        ),
     )

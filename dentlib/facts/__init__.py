@@ -13,12 +13,16 @@ from dentlib.facts.export import (
     RelationshipFacts,
     TableFacts,
 )
+from dentlib.facts.forecast import (
+    Forecast,
+    PreviewFacts,
+    StepForecast,
+)
 from dentlib.facts.load import (
     CheckFacts,
     CutoverFacts,
     CutoverLine,
     DiffRow,
-    Forecast,
     ReasonCount,
     RollbackFacts,
     RunFacts,
@@ -48,12 +52,14 @@ __all__ = [
     "MapLine",
     "MappingFacts",
     "OwnerRow",
+    "PreviewFacts",
     "ReasonCount",
     "RelationshipFacts",
     "RollbackFacts",
     "RunFacts",
     "SampleFacts",
     "StepFacts",
+    "StepForecast",
     "TableFacts",
     "ValueMapFacts",
 ]

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from datetime import datetime
 
+from dentlib.facts.forecast import Forecast
 from dentlib.model import Problem
 
 
@@ -95,16 +96,6 @@ class CheckFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """What a run will need: records and calls per object, minutes at the rate allowed."""
-
-    records: int
-    calls: int
-    minutes: float
-    calls_per_minute: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class RunFacts:
     """A run or a delta."""
 
@@ -127,6 +118,9 @@ class RunFacts:
     confirmed: tuple[tuple[str, str, datetime], ...] = ()  # what a person confirmed, who, when
     remarks: tuple[tuple[str, str, str, str, str, int], ...] = ()  # step, its label, field, code, reason, rows
     gone: tuple[tuple[str, int], ...] = ()  # delta: step, records that were kept though their source row is gone
+    calls_by_step: tuple[tuple[str, int], ...] = ()  # writing calls
+    written_at: datetime | None = None  # when the last record was written; then everything is read back
+    counted_calls: int = 0  # writing and reading, of this process
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from dentlib.loading.audit_log import write_audit_log
 from dentlib.loading.delta import Deletion, DeltaPlan, plan_delta, record_deletions
+from dentlib.loading.forecast import calls_by_step, forecast
 from dentlib.loading.history import last_run, open_run, rolled_back_at, runs, switches_off
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.load import LoadResult, load
@@ -26,8 +27,10 @@ __all__ = [
     "Snapshot",
     "WriterLock",
     "apply_schema",
+    "calls_by_step",
     "compare_record",
     "field_types",
+    "forecast",
     "last_run",
     "load",
     "normalise_equal",

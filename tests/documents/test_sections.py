@@ -136,8 +136,31 @@ def test_the_pace_tells_how_long_it_took() -> None:
     """Time, calls and what was foreseen stand side by side."""
     facts = _run(started_at=invented.MADE_AT, ended_at=invented.MADE_AT + timedelta(minutes=65), refused_for_rate=3)
     section = documents.section(facts, "pace")
-    assert section.finding == "Took 1 h 05 min with 163 calls to the CRM; 3 were refused for their rate."
+    assert section.finding == "Took 1 h 05 min with 163 writing calls to the CRM; 3 were refused for their rate."
     assert section.status.tone is Tone.CHECK
+    beside = section.tables[0]
+    assert beside.name == "forecast"
+    assert beside.total == ("all", 27_066, 27_066, 138, 138)
+    assert any("at 100 calls a minute (the plan is pro)" in line for line in section.items)
+
+
+def test_the_page_before_the_run_names_what_reacts_and_what_is_undecided() -> None:
+    """Webhooks are said with the system they tell; what closes the gate makes the status."""
+    facts = loads.preview_facts()
+    reactions = documents.section(facts, "reactions")
+    assert "1 of them webhooks" in reactions.finding
+    assert reactions.status.tone is Tone.CHECK
+    assert documents.summary(facts).status.word == "ready"
+    undecided = replace(facts, undecided=("2 people of the practice have no owner in the CRM",))
+    assert documents.summary(undecided).status.tone is Tone.STOP
+    assert documents.decisions(undecided) == undecided.undecided
+
+
+def test_without_a_rate_no_time_is_made_up() -> None:
+    """Minutes come from the rate, else from a measurement, else they are not told."""
+    facts = loads.preview_facts()
+    unlimited = replace(facts.forecast, calls_per_minute=None, minutes=None, ends_at=None, rate_from="")
+    assert "no time was foreseen" in documents.section(replace(facts, forecast=unlimited), "forecast").finding
 
 
 def test_a_rollback_is_as_before_only_without_differences() -> None:
