@@ -338,13 +338,22 @@ class FakeDestination:
         found = {rid: record for rid in ids if (record := self.crm.get(object_name, rid))}
         return {rid: r for rid, r in found.items() if deleted or not r.get("deletedAt")}
 
-    def scan(self, object_name: str, *, source_prefix: str | None = None) -> Iterator[JSON]:
+    def scan(
+        self,
+        object_name: str,
+        *,
+        source_prefix: str | None = None,
+        deleted: bool = False,
+        fields: Sequence[str] | None = None,
+    ) -> Iterator[JSON]:
         for record in self.crm.all(object_name):
-            if not record.get("deletedAt") and str(record.get("sourceSystemId") or "").startswith(source_prefix or ""):
-                yield record
+            if record.get("deletedAt") and not deleted:
+                continue
+            if str(record.get("sourceSystemId") or "").startswith(source_prefix or ""):
+                yield record if fields is None else {n: record.get(n) for n in ("id", *fields)}
 
-    def count(self, object_name: str, *, source_prefix: str | None = None) -> int:
-        return len(list(self.scan(object_name, source_prefix=source_prefix)))
+    def count(self, object_name: str, *, source_prefix: str | None = None, deleted: bool = False) -> int:
+        return len(list(self.scan(object_name, source_prefix=source_prefix, deleted=deleted)))
 
     def destroy(self, object_name: str, ids: Sequence[str], tag: str) -> None:
         self.hook("crm before destroy")
