@@ -29,6 +29,7 @@ from dentlib.model import (
     DestinationObject,
     DestinationSchema,
     FileTicket,
+    LastWrite,
     LoadStep,
     Member,
     Reaction,
@@ -391,6 +392,14 @@ class FakeDestination:
         sql = "SELECT bytes FROM file WHERE id = ?"
         found: bytes = self.crm.db.execute(sql, (record[field_name][0]["fileId"],)).fetchone()[0]
         return found
+
+    def digests(self, object_name: str, ids: Sequence[str], field_name: str) -> Iterator[tuple[str, str, int]]:
+        for rid in ids:
+            content = self.download(object_name, rid, field_name)
+            yield rid, hashlib.sha256(content).hexdigest(), len(content)
+
+    def last_writes(self, object_name: str, ids: Sequence[str]) -> dict[str, LastWrite]:
+        return {rid: LastWrite("2026-01-01T00:00:00.000Z", "API", "loader") for rid in self.read(object_name, ids)}
 
     def switches(self) -> list[Switch]:
         rows = self.crm.db.execute("SELECT id FROM switch WHERE state = 'on'").fetchall()
