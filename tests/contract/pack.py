@@ -1,6 +1,7 @@
 """Pack a folder of recorded exchanges (one JSON file each) into one reproducible `.json.gz`.
 
 python tests/contract/pack.py FOLDER tests/contracts/twenty-2.21.json.gz
+python tests/contract/pack.py CORE.json METADATA.json tests/contracts/openapi-2.21.json.gz
 """
 
 from __future__ import annotations
@@ -33,13 +34,17 @@ def pack(folder: Path, target: Path) -> int:
 
 
 def pack_outlines(core: Path, metadata: Path, target: Path) -> None:
-    """Write the outlines of two recorded OpenAPI documents to `target`; the documents themselves are not needed."""
+    """Write the outlines of two recorded OpenAPI documents to `target`; the documents themselves are not needed.
+
+    Each file is the document itself, or the exchange that brought it.
+    """
     documents = {"core": core, "metadata": metadata}
+    read = {kind: json.loads(file.read_text("utf-8")) for kind, file in documents.items()}
     _write(
         target,
         {
-            kind: outline(json.loads(file.read_text("utf-8")), properties=kind == "core")
-            for kind, file in documents.items()
+            kind: outline(value["response"]["body"] if "response" in value else value, properties=kind == "core")
+            for kind, value in read.items()
         },
     )
 

@@ -105,7 +105,7 @@ MOMENT, LATER = "2026-11-20T07:47:04.010Z", "2026-11-20T07:47:05.010Z"
 )
 def test_comparison_tells_a_stand_in_from_a_difference(recorded: object, replayed: object, alike: bool) -> None:
     """Ids, hashes, tokens and the server's own moments may differ one to one; everything else may not."""
-    comparison = Comparison(Correspondence(), [], "http://127.0.0.1:1")
+    comparison = Comparison(Correspondence(), [], "http://127.0.0.1:1", "http://localhost:3000")
     found = comparison.differences(_exchange(recorded), Reply(200, "application/json", replayed))
     assert (not found) is alike
 
@@ -113,7 +113,7 @@ def test_comparison_tells_a_stand_in_from_a_difference(recorded: object, replaye
 def test_a_rule_speaks_only_about_its_own_place() -> None:
     """A documented exception is narrow: the same value elsewhere is still compared."""
     rules = [Rule("*.searchVector", "text or null", "no loader reads it")]
-    comparison = Comparison(Correspondence(), rules, "http://127.0.0.1:1")
+    comparison = Comparison(Correspondence(), rules, "http://127.0.0.1:1", "http://localhost:3000")
     recorded = _exchange({"searchVector": "a", "name": "a"})
     alike = Reply(200, "application/json", {"searchVector": "b", "name": "a"})
     wrong = Reply(200, "application/json", {"searchVector": "b", "name": "b"})

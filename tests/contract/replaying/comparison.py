@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from replaying.correspondence import CURSOR, Correspondence
 from replaying.exchanges import MORE_CHARACTERS, MORE_ITEMS, UUID, Exchange, Json
 
-RECORDED_BASE = "http://localhost:3000"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-RECORDING_DAY = re.compile(r"2026-11-20T0[78]:\d\d:\d\d\.\d{3}Z")
+RECORDING_DAY = re.compile(r"2026-11-20T0[789]:\d\d:\d\d\.\d{3}Z")
 CONSTRAINT = re.compile(r"\b(?:FK|PK|UQ|IDX(?:_UNIQUE)?)_[0-9a-f]{20,32}\b")
 PLACEHOLDER = re.compile(r"<(?:jwt|secret|token)>")
 TOKEN = re.compile("|".join(pattern.pattern for pattern in (UUID, RECORDING_DAY, CONSTRAINT, PLACEHOLDER)))
@@ -60,10 +59,11 @@ class Reply:
 class Comparison:
     """Compares the answers of one replay; keeps what it learned about ids from answer to answer."""
 
-    def __init__(self, correspondence: Correspondence, rules: list[Rule], base_url: str) -> None:
+    def __init__(self, correspondence: Correspondence, rules: list[Rule], base_url: str, recorded_at: str) -> None:
         self.correspondence = correspondence
         self._rules = rules
         self._base_url = base_url
+        self._recorded_at = recorded_at
         self._number = 0
 
     def differences(self, exchange: Exchange, reply: Reply) -> list[Difference]:
@@ -144,7 +144,7 @@ class Comparison:
         return False
 
     def _texts(self, recorded: str, replayed: str, path: str, owner: str) -> Iterator[Difference]:
-        replayed = replayed.replace(self._base_url, RECORDED_BASE)
+        replayed = replayed.replace(self._base_url, self._recorded_at)
         if cut := MORE_CHARACTERS.search(recorded):
             kept = recorded[: cut.start()]
             if not replayed.startswith(kept) or len(replayed) != len(kept) + int(cut[1]):

@@ -29,14 +29,22 @@ class Scene:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything about one version's replay that is not in the recording itself."""
+    """Everything about one version's replay that is not in the recording itself.
+
+    `recorded_at` is the address at which the recorded server answered; `least_matched` the share of all exchanges that
+    must be answered as recorded; `deviations` the exchanges known to be answered otherwise, each with its reason:
+    they count as mismatched, and nothing else may be.
+    """
 
     version: str
     contracts: Path
+    recorded_at: str
+    least_matched: float
     scenes: list[Scene]
     options: dict[int, dict[str, Any]]
     rules: list[Rule]
     out_of_scope: dict[int, str] = field(default_factory=dict)
+    deviations: dict[int, str] = field(default_factory=dict)
 
 
 def _yaml(file: Path) -> Any:
@@ -75,8 +83,13 @@ def load_plan(folder: Path, version: str) -> Plan:
     return Plan(
         version=version,
         contracts=folder.parent / "contracts",
+        recorded_at=raw["recorded_at"],
+        least_matched=float(raw["least_matched"]),
         scenes=[Scene(scene["scene"], scene.get("workspace") or {}, scene["steps"]) for scene in raw["scenes"]],
         options={number: given for spec, given in (raw.get("options") or {}).items() for number in numbers(spec)},
         rules=rules,
         out_of_scope=out_of_scope,
+        deviations={
+            number: entry["reason"] for entry in raw.get("deviations") or [] for number in numbers(entry["exchanges"])
+        },
     )

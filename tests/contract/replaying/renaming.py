@@ -151,7 +151,7 @@ def renamed(
     exchanges: dict[int, Exchange], plan: Plan, vocabulary: Path, seed: int
 ) -> tuple[dict[int, Exchange], Plan]:
     """Return the same contract with other literals, the same everywhere: exchanges, set-up and options."""
-    listed = YAML(typ="safe").load(vocabulary.read_text("utf-8"))
+    listed = _vocabulary(vocabulary)
     renamer = Renamer(listed["words"], listed["phrases"], listed["numbers"], seed)
     changed = {number: _renamed_exchange(exchange, renamer) for number, exchange in exchanges.items()}
     scenes = [
@@ -160,6 +160,15 @@ def renamed(
     ]
     options = {number: _renamed_options(given, renamer) for number, given in plan.options.items()}
     return changed, replace(plan, scenes=scenes, options=options)
+
+
+def _vocabulary(file: Path) -> dict[str, list[str]]:
+    """Read what may be renamed: the file's own lists, after those of the version that it is `like`."""
+    own = YAML(typ="safe").load(file.read_text("utf-8"))
+    if "like" not in own:
+        return {kind: own[kind] for kind in ("words", "phrases", "numbers")}
+    like = _vocabulary(file.with_name(f"renaming-{own['like']}.yaml"))
+    return {kind: [*listed, *own[kind]] for kind, listed in like.items()}
 
 
 def _renamed_exchange(exchange: Exchange, renamer: Renamer) -> Exchange:
@@ -191,7 +200,7 @@ def _renamed_step(step: dict[str, Any], renamer: Renamer) -> dict[str, Any]:
     (kind, what), *more = step.items()
     if kind in ("create", "fill"):
         return {kind: renamer.text(what), **{key: renamer.value(inner) for key, inner in more}}
-    if kind in ("call", "learn"):
+    if kind in ("call", "learn", "upload"):
         return {kind: renamer.value(what)}
     return step
 

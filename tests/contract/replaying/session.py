@@ -14,13 +14,13 @@ from pathlib import Path
 
 from replaying.comparison import Comparison, Difference, Reply, same_shape
 from replaying.correspondence import on_every_string
-from replaying.exchanges import UUID, Exchange, Json, completed
+from replaying.exchanges import Exchange, Json, completed
 from replaying.openapi import outline_differences
 from replaying.plan import Plan, Scene, numbers
 from replaying.transport import FILE, RAW_BYTES, Connection, file_bytes, multipart
 from replaying.workspace import SetupError, Workspace
 
-SIGNED_PATH = re.compile(rf"/(file|file-upload)/(?:[\w-]+/)?({UUID.pattern})\?token=(<jwt>|[\w.\-]+)")
+SHARED_KEY = re.compile(r"<same key in all[^>]*>")
 Judge = Callable[[Reply], list[Difference]]
 Control = Callable[[Exchange, Reply, Judge], "Corruption | None"]
 InTransit = Callable[[Exchange, Reply], Reply]
@@ -59,8 +59,9 @@ class Session:
             tempfile.TemporaryDirectory() as folder,
             Workspace(self.scene, self.exchanges, Path(folder), self.plan.version) as self.workspace,
         ):
-            self.tokens: dict[tuple[str, str], str] = {}
-            self.comparison = Comparison(self.workspace.known, self.plan.rules, self.workspace.sandbox.url)
+            self.comparison = Comparison(
+                self.workspace.known, self.plan.rules, self.workspace.sandbox.url, self.plan.recorded_at
+            )
             for step in self.scene.steps:
                 if "replay" not in step:
                     self.workspace.take(step)
@@ -80,8 +81,7 @@ class Session:
             return Verdict(exchange, [Difference("connection", "an answer", repr(error), "no answer")])
         if self.in_transit is not None:
             reply = self.in_transit(exchange, reply)
-        for found in SIGNED_PATH.finditer(json.dumps(reply.body, default=repr)):
-            self.tokens[found[1], found[2]] = found[3]
+        self.workspace.signatures.note(reply.body)
         corruption = None
         if self.control is not None:
             mark = self.workspace.known.mark()
@@ -98,8 +98,8 @@ class Session:
             path = "/rest/people?filter=id[in]:[" + ",".join(f'"{one}"' for one in ids) + "]"
         known = self.workspace.known
         known.own(path + json.dumps(recorded))
-        path = known.translated(path.replace("<token>", self.workspace.keys["loader"]))
-        path = SIGNED_PATH.sub(self._signed, path)
+        signed = self.workspace.signatures.signed
+        path = signed(known.translated(path.replace("<token>", self.workspace.keys["loader"])))
         headers = {**exchange.headers, **self._authorization(options.get("key", "loader"))}
         if recorded is None:
             return exchange.method, path, headers, None
@@ -107,7 +107,7 @@ class Session:
             raw = RAW_BYTES.match(recorded)
             body = file_bytes("pdf", 125)[: int(raw[1])] if raw else recorded.encode()
             return exchange.method, path, headers, body
-        sent: Json = on_every_string(recorded, known.translated)
+        sent: Json = on_every_string(recorded, lambda text: signed(known.translated(text)))
         if isinstance(sent, dict) and "multipart parts" in sent:
             parts = sent["multipart parts"]
             content = {part: _file(part, options) for part in parts.values() if isinstance(part, str)}
@@ -124,11 +124,6 @@ class Session:
             head, _, signature = self.workspace.keys["loader"].rpartition(".")
             return {"Authorization": f"Bearer {head}.{signature[::-1]}"}
         return {"Authorization": f"Bearer {self.workspace.keys[key]}"}
-
-    def _signed(self, found: re.Match[str]) -> str:
-        if found[3] != "<jwt>":
-            return found[0]
-        return found[0].replace("<jwt>", self.tokens.get((found[1], found[2]), "no-answer-brought-one"))
 
     def _judged(self, exchange: Exchange, options: Json, reply: Reply) -> list[Difference]:
         if "download" in options:
@@ -205,7 +200,7 @@ class Session:
         url, key = self.workspace.sandbox.url, self.workspace.keys["loader"]
 
         def one(title: str) -> Reply:
-            body = json.loads(json.dumps(exchange.body).replace("<same key in all>", f"race-{exchange.number}"))
+            body = json.loads(SHARED_KEY.sub(f"race-{exchange.number}", json.dumps(exchange.body)))
             body["variables"]["d"][0]["jobTitle"] = title
             headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
             connection = Connection(url)

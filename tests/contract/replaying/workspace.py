@@ -12,7 +12,8 @@ from typing import Any
 from replaying.correspondence import Correspondence, on_every_string
 from replaying.exchanges import Exchange, Json, completed
 from replaying.plan import Scene
-from replaying.transport import Connection
+from replaying.signatures import Signatures
+from replaying.transport import Connection, file_bytes, multipart
 
 from dentlib.clock import ManualClock
 from dentlib.sandbox.twenty.server import TwentySandbox
@@ -32,6 +33,7 @@ class Workspace:
     version: str
     clock: ManualClock = field(default_factory=lambda: ManualClock(datetime.now(UTC)))
     known: Correspondence = field(default_factory=Correspondence)
+    signatures: Signatures = field(default_factory=Signatures)
     keys: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Workspace:
@@ -59,9 +61,13 @@ class Workspace:
         if body is not None:
             self.known.own(json.dumps(body) + path)
             body = on_every_string(body, self.known.translated)
-        headers = {"Authorization": f"Bearer {self.keys['loader']}", "Content-Type": "application/json"}
         sent = None if body is None else json.dumps(body).encode()
-        reply = self.connection.send(method, self.known.translated(path), headers, sent)
+        return self._sent(method, path, sent, "application/json")
+
+    def _sent(self, method: str, path: str, body: bytes | None, content_type: str) -> Json:
+        headers = {"Authorization": f"Bearer {self.keys['loader']}", "Content-Type": content_type}
+        reply = self.connection.send(method, self.known.translated(path), headers, body)
+        self.signatures.note(reply.body)
         if reply.status >= 300 or (isinstance(reply.body, dict) and "errors" in reply.body):
             raise SetupError(f"{self.scene.name}: {method} {path[:90]}: {reply.status} {str(reply.body)[:400]}")
         return reply.body
@@ -85,6 +91,8 @@ class Workspace:
             self._make_key(what, given)
         elif kind == "advance_s":
             self.clock.sleep(what)
+        elif kind == "upload":
+            self._upload(what)
         elif kind == "admin":
             self.call("POST", f"/sandbox/{what}", given.get("body", {}))
         elif kind == "exhaust":
@@ -139,6 +147,16 @@ class Workspace:
         for recorded, path in (what.get("records") or {}).items():
             (records,) = self.call("GET", path)["data"].values()
             self._must_learn(recorded, records[0]["id"])
+
+    def _upload(self, recorded: str) -> None:
+        """Upload a small file and learn that its new name stands for the recorded one."""
+        query = "mutation($file:Upload!){uploadFile(file:$file,fileFolder:Attachment){path}}"
+        part = f"<file {recorded}, 70 bytes, image/png>"
+        operations = {"query": query, "variables": {"file": None}}
+        parts = {"operations": operations, "map": {"0": ["variables.file"]}, "0": part}
+        answer = self._sent("POST", "/graphql", *multipart(parts, {part: file_bytes("png", 70)}))
+        stored = answer["data"]["uploadFile"]["path"].rpartition("/")[2]
+        self._must_learn(recorded.partition(".")[0], stored.partition(".")[0])
 
     def _must_learn(self, recorded: str, replayed: str) -> None:
         if not self.known.learn_uuid(recorded, replayed):
