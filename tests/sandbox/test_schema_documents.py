@@ -13,6 +13,7 @@ from dentlib.sandbox.twenty.limiter import Limiter
 from dentlib.sandbox.twenty.metadata_refusals import MetadataRefused
 from dentlib.sandbox.twenty.prefill import create_workspace, read_members
 from dentlib.sandbox.twenty.state import State
+from dentlib.sandbox.twenty.versions import RELEASES
 from dentlib.sandbox.twenty.workspace import SteerableClock, Workspace
 
 
@@ -41,7 +42,7 @@ def test_introspection_tells_what_a_loader_probes(space: Workspace) -> None:
 def test_the_files_mutations_of_this_version_are_in_the_metadata_schema() -> None:
     """Both ways of uploading can be found by introspection."""
     asked = parse("{__schema {mutationType {fields {name}}}}")
-    data = introspect.introspection(introspect.metadata_schema(), asked, None, None)["data"]
+    data = introspect.introspection(introspect.metadata_schema(RELEASES["2.21"]), asked, None, None)["data"]
     names = {field["name"] for field in data["__schema"]["mutationType"]["fields"]}
     assert {"uploadFilesFieldFile", "createFileUpload", "completeFileUpload", "createOneObject"} <= names
     assert "uploadFile" not in names
@@ -57,7 +58,7 @@ def test_the_files_mutations_of_this_version_are_in_the_metadata_schema() -> Non
 )
 def test_metadata_documents_are_validated_in_the_real_words(document: str, message: str) -> None:
     """`/metadata` validates strictly, and quotes names as graphql-js does."""
-    problems = introspect.document_problems(introspect.metadata_schema(), parse(document))
+    problems = introspect.document_problems(introspect.metadata_schema(RELEASES["2.21"]), parse(document))
     assert message in {problem["message"] for problem in problems}
 
 
@@ -65,7 +66,7 @@ def test_variables_that_do_not_fit_are_told_apart() -> None:
     """A key that an input type doesn't have is refused with HTTP 400, which the extensions carry."""
     document = parse("mutation($i:UUID!,$u:UpdateFieldInput!){updateOneField(input:{id:$i,update:$u}){id}}")
     variables = {"i": "11111111-1111-4111-8111-000000000001", "u": {"type": "NUMBER"}}
-    (problem,) = introspect.variable_problems(introspect.metadata_schema(), document, variables, None)
+    (problem,) = introspect.variable_problems(introspect.metadata_schema(RELEASES["2.21"]), document, variables, None)
     assert problem["message"] == 'Field "type" is not defined by type "UpdateFieldInput".'
     assert problem["extensions"]["http"] == {"status": 400}
 

@@ -178,7 +178,7 @@ class Site:
         if path == "/healthz":
             return json_answer({"status": "ok", "info": {}, "error": {}, "details": {}})
         if path == "/client-config":
-            return json_answer(client_config())
+            return json_answer(client_config(self.state.release))
         if path.startswith("/sandbox/"):
             return self._admin(request, path, body)
         return json_answer(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 import orjson
 from aiohttp import web
 
 from dentlib.sandbox.twenty.refusals import Json
+from dentlib.sandbox.twenty.versions import Release
 
 
 def first_words(body: bytes) -> str:
@@ -57,7 +57,7 @@ def read_multipart(body: bytes, content_type: str) -> dict[str, tuple[str | None
     return out
 
 
-def client_config() -> Json:
+def client_config(of: Release) -> Json:
     """What `/client-config` tells anyone; no server version is in it, as in the real one."""
-    found: Json = orjson.loads(resources.files(__package__).joinpath("client-config-2.21.json").read_bytes())
+    found: Json = orjson.loads(of.asset("client-config-{}.json"))
     return found

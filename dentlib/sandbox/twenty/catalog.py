@@ -10,6 +10,7 @@ import orjson
 
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.state import State, dumps
+from dentlib.sandbox.twenty.versions import Release
 
 
 @dataclass(eq=False, slots=True)
@@ -84,6 +85,11 @@ class Catalog:
         self.objects: dict[int, Object] = {}
         self.fields: dict[int, Field] = {}
         self.version = 0
+
+    @property
+    def release(self) -> Release:
+        """The version of Twenty that this is."""
+        return self.state.release
 
     def load(self) -> Catalog:
         """Read everything from the state file."""

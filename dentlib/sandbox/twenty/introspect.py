@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from importlib import resources
 from typing import Any
 
 from graphql import (
@@ -27,6 +26,7 @@ from graphql.execution.values import get_variable_values
 from dentlib.sandbox.twenty.catalog import Catalog, Field, Object
 from dentlib.sandbox.twenty.composites import UNIQUE_PART
 from dentlib.sandbox.twenty.refusals import Json
+from dentlib.sandbox.twenty.versions import Release
 
 _COMPOSITES = """
 scalar BigFloat scalar UUID scalar DateTime scalar Date scalar Position scalar TSVector scalar JSON
@@ -50,8 +50,8 @@ _PARTS = {
     "Emails": "primaryEmail: String additionalEmails: JSON",
     "Phones": "primaryPhoneNumber: String primaryPhoneCountryCode: String primaryPhoneCallingCode: String "
     "additionalPhones: JSON",
-    "RichText": "blocknote: String markdown: String",
 }
+_RICH_TEXT = "blocknote: String markdown: String"
 _COMPOSITE_OF = {
     "LINKS": "Links",
     "CURRENCY": "Currency",
@@ -61,6 +61,7 @@ _COMPOSITE_OF = {
     "EMAILS": "Emails",
     "PHONES": "Phones",
     "RICH_TEXT": "RichText",
+    "RICH_TEXT_V2": "RichTextV2",
 }
 _SCALAR_OF = {
     "UUID": "UUID",
@@ -74,6 +75,7 @@ _SCALAR_OF = {
     "ARRAY": "[String]",
     "POSITION": "Position",
     "TS_VECTOR": "TSVector",
+    "RICH_TEXT": "String",
 }
 _FILTERS = {
     "UUID": "UUIDFilter",
@@ -96,7 +98,7 @@ _PAGING = "first: Int, last: Int, offset: Int, before: String, after: String"
 
 def core_schema(catalog: Catalog) -> GraphQLSchema:
     """Build `/graphql`'s schema of a workspace from its objects, custom ones included; about half a second once."""
-    return _built("\n".join([_COMPOSITES, *_shared_types(), *_object_types(catalog), *_roots(catalog)]))
+    return _built("\n".join([_COMPOSITES, *_shared_types(catalog.release), *_object_types(catalog), *_roots(catalog)]))
 
 
 @lru_cache(maxsize=4)
@@ -106,9 +108,9 @@ def _built(text: str) -> GraphQLSchema:
 
 
 @cache
-def metadata_schema() -> GraphQLSchema:
+def metadata_schema(of: Release) -> GraphQLSchema:
     """Read `/metadata`'s schema: the operations that a migration uses, with their arguments and types."""
-    return build_schema(resources.files(__package__).joinpath("metadata-2.21.graphql").read_text("utf-8"))
+    return build_schema(of.asset("metadata-{}.graphql").decode())
 
 
 def introspection(schema: GraphQLSchema, document: DocumentNode, variables: Json | None, operation: str | None) -> Json:
@@ -162,8 +164,8 @@ def _capital(name: str) -> str:
     return name[0].upper() + name[1:]
 
 
-def _shared_types() -> Iterator[str]:
-    for name, parts in _PARTS.items():
+def _shared_types(of: Release) -> Iterator[str]:
+    for name, parts in {**_PARTS, of.rich_text_type: _RICH_TEXT}.items():
         yield f"type {name} {{ {parts} }}"
         written = "source: ActorSourceEnum! context: JSON" if name == "Actor" else parts
         yield f"input {name}CreateInput {{ {written} }}"
@@ -235,7 +237,11 @@ def _enum_filter(kind: str) -> str:
     return f"input {kind}Filter {{ eq: {kind} neq: {kind} {listed} is: FilterIs isEmptyArray: Boolean }}"
 
 
-def _type(one: Field, owner: str) -> str:
+def _composite(catalog: Catalog, one: Field) -> str | None:
+    return None if one.type in catalog.release.unwritable else _COMPOSITE_OF.get(one.type)
+
+
+def _type(catalog: Catalog, one: Field, owner: str) -> str:
     kind = f"{owner}{_capital(one.name)}Enum"
     if one.type in ("SELECT", "RATING"):
         return kind if one.doc.get("options") else "String"
@@ -243,7 +249,7 @@ def _type(one: Field, owner: str) -> str:
         return f"[{kind}]" if one.doc.get("options") else "[String]"
     if one.type == "FILES":
         return "[FileObject]"
-    return _COMPOSITE_OF.get(one.type) or _SCALAR_OF[one.type]
+    return _composite(catalog, one) or _SCALAR_OF[one.type]
 
 
 def _output(catalog: Catalog, one: Field, owner: str) -> list[str]:
@@ -254,7 +260,7 @@ def _output(catalog: Catalog, one: Field, owner: str) -> list[str]:
             arguments = f"{_PAGING}, filter: {target}FilterInput, orderBy: [{target}OrderByInput]"
             return [f"{one.name}({arguments}): {target}Connection"]
         return [f"{one.column}: ID{mark}", f"{one.name}: {target}"]
-    return [f"{one.name}: {_type(one, owner)}{mark}"]
+    return [f"{one.name}: {_type(catalog, one, owner)}{mark}"]
 
 
 def _input(catalog: Catalog, one: Field, owner: str, verb: str) -> list[str]:
@@ -265,8 +271,8 @@ def _input(catalog: Catalog, one: Field, owner: str, verb: str) -> list[str]:
         return ["id: ID"]
     if one.type == "FILES":
         return [f"{one.name}: [FileItemInput]"]
-    composite = _COMPOSITE_OF.get(one.type)
-    return [f"{one.name}: {composite}{verb}Input" if composite else f"{one.name}: {_type(one, owner)}"]
+    composite = _composite(catalog, one)
+    return [f"{one.name}: {composite}{verb}Input" if composite else f"{one.name}: {_type(catalog, one, owner)}"]
 
 
 def _filter(catalog: Catalog, one: Field, owner: str) -> list[str]:
@@ -274,7 +280,7 @@ def _filter(catalog: Catalog, one: Field, owner: str) -> list[str]:
         if one.is_to_many:
             return []
         return [f"{one.column}: UUIDFilter", f"{one.name}: {_capital(catalog.target(one).name)}FilterInput"]
-    composite = _COMPOSITE_OF.get(one.type)
+    composite = _composite(catalog, one)
     if composite:
         return [f"{one.name}: {composite}FilterInput"]
     if one.doc.get("options"):
@@ -287,7 +293,7 @@ def _order(catalog: Catalog, one: Field) -> list[str]:
         if one.is_to_many:
             return []
         return [f"{one.column}: OrderByDirection", f"{one.name}: {_capital(catalog.target(one).name)}OrderByInput"]
-    composite = _COMPOSITE_OF.get(one.type)
+    composite = _composite(catalog, one)
     return [f"{one.name}: {composite}OrderByInput" if composite else f"{one.name}: OrderByDirection"]
 
 

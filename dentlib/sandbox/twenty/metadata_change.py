@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import orjson
@@ -32,15 +31,10 @@ from dentlib.sandbox.twenty.metadata_rules import (
 from dentlib.sandbox.twenty.options import migrate_records, with_option_ids
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.state import dumps
+from dentlib.sandbox.twenty.versions import Linked, Release
 from dentlib.sandbox.twenty.workspace import Workspace
 
 _ACTOR = {"name": "'System'", "source": "'MANUAL'", "context": None, "workspaceMemberId": None}
-_TARGETED = (
-    ("timelineActivity", "timelineActivities", "SET_NULL"),
-    ("attachment", "attachments", "CASCADE"),
-    ("noteTarget", "noteTargets", "CASCADE"),
-    ("taskTarget", "taskTargets", "CASCADE"),
-)
 _EDITABLE = ("label", "description", "icon", "isActive", "defaultValue", "settings", "isLabelSyncedWithName")
 _EDITABLE_OBJECT = (
     "labelSingular", "labelPlural", "nameSingular", "namePlural", "description", "icon", "shortcut", "color",
@@ -50,9 +44,9 @@ _EDITABLE_OBJECT = (
 
 
 @cache
-def _base_fields() -> list[Json]:
+def _base_fields(of: Release) -> list[Json]:
     """The fields that every new object comes with."""
-    found: list[Json] = orjson.loads(resources.files(__package__).joinpath("custom-object-2.21.json").read_bytes())
+    found: list[Json] = orjson.loads(of.asset("custom-object-{}.json"))
     return found
 
 
@@ -87,14 +81,18 @@ class MetadataWriter:
         with self._change():
             object_slot, field_slot = self.catalog.next_slots()
             made = Object(object_slot, object_doc(given, self.space.id, self.now, custom=True))
-            base = [one for one in _base_fields() if not (given.get("skipNameField") and one["name"] == "name")]
+            base = [
+                one
+                for one in _base_fields(self.space.release)
+                if not (given.get("skipNameField") and one["name"] == "name")
+            ]
             ids = iter(new_ids(len(base)))
             fields = [
                 Field(
                     field_slot + at,
                     object_slot,
                     field_doc(
-                        {**one, "description": one["label"], "isSystem": one["name"] != "name"},
+                        {**one, "description": one["label"]},
                         made.doc,
                         self.now,
                         next(ids),
@@ -103,30 +101,30 @@ class MetadataWriter:
                 )
                 for at, one in enumerate(base)
             ]
-            made.doc["labelIdentifierFieldMetadataId"] = fields[0].id
+            label = next((one for one in fields if one.name == "name"), fields[0])
+            made.doc["labelIdentifierFieldMetadataId"] = label.id
             self.catalog.add_object(made)
             self.catalog.add_fields(fields)
-            for owner_name, inverse_name, on_delete in _TARGETED:
-                self._add_target(owner_name, inverse_name, on_delete, made)
+            for one in self.space.release.linked:
+                self._add_link(one, made)
             add_view(self.space, made)
         return made
 
-    def _add_target(self, owner_name: str, inverse_name: str, on_delete: str, made: Object) -> None:
-        owner = self.catalog.by_name(owner_name)
+    def _add_link(self, link: Linked, made: Object) -> None:
+        owner = self.catalog.by_name(link.owner)
         assert owner is not None
-        sibling = next(one for one in owner.fields.values() if one.doc.get("morph") == "target")
-        capital = made.name[0].upper() + made.name[1:]
-        near = {
-            "name": f"target{capital}",
-            "type": "MORPH_RELATION",
-            "label": sibling.doc["label"],
-            "morph": "target",
-            "morphId": sibling.doc["morphId"],
-            "settings": {
-                "onDelete": on_delete,
-                "relationType": "MANY_TO_ONE",
-                "joinColumnName": f"target{capital}Id",
-            },
+        name, inverse_name = made.name, link.inverse
+        near: Json = {"type": "RELATION", "label": made.doc["labelSingular"]}
+        if link.prefix:
+            sibling = next(one for one in owner.fields.values() if one.doc.get("morph") == link.prefix)
+            name = f"{link.prefix}{name[0].upper()}{name[1:]}"
+            near = {"type": "MORPH_RELATION", "morph": link.prefix, "morphId": sibling.doc["morphId"]}
+            near["label"] = sibling.doc["label"]
+        near["name"] = name
+        near["settings"] = {
+            "onDelete": link.on_delete,
+            "relationType": "MANY_TO_ONE",
+            "joinColumnName": f"{name}Id",
         }
         label = inverse_name[0].upper() + "".join(f" {c.lower()}" if c.isupper() else c for c in inverse_name[1:])
         far = {"name": inverse_name, "type": "RELATION", "label": label, "settings": {"relationType": "ONE_TO_MANY"}}
@@ -255,7 +253,7 @@ class MetadataWriter:
             check_field_deletion(None)
         assert found is not None
         owner = self.catalog.objects[found.obj]
-        check_field_update(owner, found, update)
+        check_field_update(self.space.release, owner, found, update)
         with self._change():
             self._apply(owner, found, update)
         return found

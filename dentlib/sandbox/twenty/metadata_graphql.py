@@ -123,7 +123,7 @@ class MetadataExecutor:
 
     def run(self) -> tuple[int, Json]:
         """Run the document; return the HTTP status and the answer."""
-        schema, document = metadata_schema(), self.document
+        schema, document = metadata_schema(self.space.release), self.document
         problems = document_problems(schema, document.parsed)
         if problems:
             return 200, {"errors": problems}

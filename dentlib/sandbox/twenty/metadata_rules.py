@@ -6,17 +6,18 @@ because of it; a client must look for the cause in `objectMetadata`, `fieldMetad
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
-from importlib import resources
 from typing import Any
+
+import orjson
 
 from dentlib.sandbox.twenty.catalog import Catalog, Field, Object
 from dentlib.sandbox.twenty.composites import EMPTY
 from dentlib.sandbox.twenty.ids import new_id
 from dentlib.sandbox.twenty.metadata_refusals import MetadataRefused, cause_of, entry_of, follow_up_of
 from dentlib.sandbox.twenty.refusals import Json, Refusal
+from dentlib.sandbox.twenty.versions import Release
 
 LONGEST_NAME = 63
 _NAME = re.compile(r"[a-z][a-zA-Z0-9]*")
@@ -42,7 +43,9 @@ def check_object(catalog: Catalog, given: Json) -> None:
     """Check `createOneObject`'s input. Raises MetadataRefused."""
     singular, plural = str(given["nameSingular"]), str(given["namePlural"])
     taken = {name for obj in catalog.objects.values() for name in (obj.name, obj.plural)}
-    causes = [cause for name in (singular, plural) if (cause := _name_cause(name, "INVALID_OBJECT_INPUT"))]
+    causes = [
+        cause for name in (singular, plural) if (cause := _name_cause(catalog.release, name, "INVALID_OBJECT_INPUT"))
+    ]
     if not causes and singular == plural:
         causes = [
             cause_of("INVALID_OBJECT_INPUT", "The singular and plural names cannot be the same for an object", singular)
@@ -62,7 +65,7 @@ def check_object_update(catalog: Catalog, obj: Object, given: Json) -> None:
         if name is None or name == obj.doc[key]:
             continue
         others = {n for other in catalog.objects.values() if other is not obj for n in (other.name, other.plural)}
-        cause = _name_cause(str(name), "INVALID_OBJECT_INPUT")
+        cause = _name_cause(catalog.release, str(name), "INVALID_OBJECT_INPUT")
         if cause is None and name in others:
             cause = cause_of("OBJECT_ALREADY_EXISTS", "Object already exists")
         causes += [cause] if cause else []
@@ -94,7 +97,7 @@ def check_field(catalog: Catalog, owner: Object, given: Json) -> None:
     """Check `createOneField`'s input, the other side of a relation included. Raises MetadataRefused."""
     kind, name = str(given["type"]), str(given["name"])
     _check_payload(kind, given)
-    causes = _field_name_causes(owner, name) + _type_causes(kind, name, given)
+    causes = _field_name_causes(catalog.release, owner, name) + _type_causes(kind, name, given)
     errors: dict[str, list[Json]] = {}
     if causes:
         errors["fieldMetadata"] = [entry_of("fieldMetadata", _field_entity(name, owner), causes)]
@@ -126,7 +129,7 @@ def check_unique(name: str, kind: str, is_unique: Any, default: Any) -> None:
     raise MetadataRefused("creating fields", {"index": [entry]})
 
 
-def check_field_update(owner: Object, field: Field, given: Json) -> None:
+def check_field_update(of: Release, owner: Object, field: Field, given: Json) -> None:
     """Check `updateOneField`'s update. Raises Refusal (standard field) or MetadataRefused."""
     name = given.get("name")
     if not field.doc.get("custom") and name is not None:
@@ -138,7 +141,7 @@ def check_field_update(owner: Object, field: Field, given: Json) -> None:
             sub_code="FIELD_MUTATION_NOT_ALLOWED",
             friendly=_NOT_ALLOWED,
         )
-    causes = _field_name_causes(owner, str(name)) if name is not None and name != field.name else []
+    causes = _field_name_causes(of, owner, str(name)) if name is not None and name != field.name else []
     if "options" in given and field.type in ("SELECT", "MULTI_SELECT"):
         causes += _option_causes(given["options"])
     if causes:
@@ -181,10 +184,9 @@ def name_from_label(label: str) -> str:
 
 
 @cache
-def reserved_names() -> frozenset[str]:
+def reserved_names(of: Release) -> frozenset[str]:
     """Return the names that neither an object nor a field may have."""
-    text = resources.files(__package__).joinpath("reserved-2.21.json").read_text("utf-8")
-    names: list[str] = json.loads(text)["names"]
+    names: list[str] = orjson.loads(of.asset("reserved-{}.json"))["names"]
     return frozenset(names)
 
 
@@ -229,20 +231,20 @@ def _field_entity(name: str, owner: Object) -> Json:
     }
 
 
-def _name_cause(name: str, code: str) -> Json | None:
+def _name_cause(of: Release, name: str, code: str) -> Json | None:
     if len(name) > LONGEST_NAME:
         return cause_of(code, "Name is too long", name)
     if not _NAME.fullmatch(name):
         rule = "it must start with lowercase letter and contain only alphanumeric letters"
         return cause_of(code, f"Name is not valid: {rule}", name)
-    if name in reserved_names():
+    if name in reserved_names(of):
         told = 'This name is reserved. Use a different name or the system will add "Custom" suffix.'
         return cause_of(code, told, name)
     return None
 
 
-def _field_name_causes(owner: Object, name: str) -> list[Json]:
-    cause = _name_cause(name, "INVALID_FIELD_INPUT")
+def _field_name_causes(of: Release, owner: Object, name: str) -> list[Json]:
+    cause = _name_cause(of, name, "INVALID_FIELD_INPUT")
     if cause:
         return [cause]
     if name in owner.fields or name in {one.column for one in owner.fields.values()}:
@@ -349,7 +351,7 @@ def _inverse_entries(catalog: Catalog, owner: Object, given: Json, *, failed: bo
             )
             causes = [{**cause, "userFriendlyMessage": told}]
         else:
-            causes = _field_name_causes(target, name)
+            causes = _field_name_causes(catalog.release, target, name)
         if causes:
             entries.append(entry_of("fieldMetadata", _field_entity(name, target), causes))
     return entries

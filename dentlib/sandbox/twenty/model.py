@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dentlib.sandbox.twenty import scalars
@@ -17,11 +18,13 @@ _SIMPLE: dict[str, Coerce] = {
     "NUMBER": scalars.number,
     "NUMERIC": scalars.numeric,
     "BOOLEAN": scalars.boolean,
-    "DATE": scalars.day,
-    "DATE_TIME": scalars.moment,
     "UUID": scalars.uuid_value,
     "RAW_JSON": scalars.raw_json,
     "ARRAY": scalars.string_list,
+}
+_OF_DATES: dict[str, dict[str, Coerce]] = {
+    "checked": {"DATE": scalars.day, "DATE_TIME": scalars.moment},
+    "parsed": {"DATE": scalars.parsed_day, "DATE_TIME": scalars.parsed_moment},
 }
 _LISTS = ("ARRAY", "MULTI_SELECT")
 _SYSTEM_CLOCK = ("createdAt", "updatedAt")
@@ -64,6 +67,7 @@ class Model:
 
     def __init__(self, catalog: Catalog, obj: Object) -> None:
         self.catalog = catalog
+        self.release = catalog.release
         self.obj = obj
         self.checks: dict[str, Coerce] = {}
         self.composites: dict[str, str] = {}
@@ -90,13 +94,14 @@ class Model:
         if not one.doc.get("isNullable", True):
             self.not_null.add(name)
         default = plain_default(one.doc.get("defaultValue"))
-        if isinstance(default, dict) and kind in EMPTY:
+        is_composite = kind in EMPTY and kind not in self.release.unwritable
+        if isinstance(default, dict) and is_composite:
             default = {part: value for part, value in default.items() if value not in (None, "")} or None
         if default is not None and name not in ("id", "position", "createdBy", "updatedBy", *_SYSTEM_CLOCK):
             self.defaults[name] = "now" if kind == "DATE_TIME" else default
-        if kind in EMPTY:
+        if is_composite:
             self.composites[name] = kind
-            self.checks[name] = composite(kind)
+            self.checks[name] = composite(kind, self.release)
             self.outputs[name] = Output(name, one, EMPTY[kind], True)
             return
         self.outputs[name] = Output(name, one, [] if kind in _LISTS else "" if kind == "TEXT" else None, False)
@@ -124,16 +129,16 @@ class Model:
             return record_id
         if kind == "POSITION":
             return position
-        if kind == "TS_VECTOR":
-            return _read_only
+        if kind == "TS_VECTOR" or kind in self.release.unwritable:
+            return partial(_read_only, kind)
         options = [str(option["value"]) for option in one.doc.get("options") or ()]
         if kind == "SELECT":
-            return scalars.select(options)
+            return scalars.select(options, self.release.lists_options)
         if kind == "MULTI_SELECT":
             return scalars.multi_select(options)
         if kind == "RATING":
-            return scalars.rating(options)
-        return _SIMPLE[kind]
+            return scalars.rating(options, self.release.lists_options)
+        return _OF_DATES[self.release.dates].get(kind) or _SIMPLE[kind]
 
     def coerce(self, data: Json) -> Json:
         """Check one record's data: the keys given, converted; relations and files are left for the writer."""
@@ -205,5 +210,5 @@ def position(value: Any, path: str) -> Any:
     )
 
 
-def _read_only(value: Any, path: str) -> Any:
-    raise invalid_args(f"{path} TS_VECTOR-typed field does not support write operations")
+def _read_only(kind: str, value: Any, path: str) -> Any:
+    raise invalid_args(f"{path} {kind}-typed field does not support write operations")

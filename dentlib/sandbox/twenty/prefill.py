@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import secrets
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,28 +23,40 @@ from dentlib.sandbox.twenty.limiter import Limiter
 from dentlib.sandbox.twenty.metadata_docs import OPTION_KEYS, add_index, add_view, field_doc, object_doc
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.state import State, dumps
+from dentlib.sandbox.twenty.versions import Release
 from dentlib.sandbox.twenty.workspace import Caller, SteerableClock, Workspace
 from dentlib.sandbox.twenty.writing import MAX_RECORDS, Writer
 
 _SYSTEM = {"source": "MANUAL", "workspaceMemberId": None, "name": "System", "context": None}
-_FLAGS = {
-    "IS_UNIQUE_INDEXES_ENABLED": False,
-    "IS_EMAIL_GROUP_ENABLED": True,
-    "IS_JUNCTION_RELATIONS_ENABLED": True,
-    "IS_SETTINGS_DISCOVERY_HERO_ENABLED": False,
-    "IS_REST_METADATA_API_NEW_FORMAT_DIRECT": True,
-}
 _FIRST_LISTED = ("callRecording", "endedAt")
-_COMPANIES = (("Northgate Dental Supply", "https://northgate-supply.example"), ("Ivory Labs", "https://ivory.example"))
-_PEOPLE = (("Nadia", "Brandt", 0), ("Leon", "Castel", 0), ("Yuki", "Arden", 1))
-_OPPORTUNITIES = (("Starter kit order", 0, "NEW", 3), ("Whitening trays", 1, "MEETING", 12))
+_COMPANIES = (
+    ("Northgate Dental Supply", "https://northgate-supply.example"),
+    ("Ivory Labs", "https://ivory.example"),
+    ("Lakeside Instruments", "https://lakeside-instruments.example"),
+    ("Clearview Imaging", "https://clearview-imaging.example"),
+    ("Harbor Laundry", "https://harbor-laundry.example"),
+)
+_PEOPLE = (
+    ("Nadia", "Brandt", 0),
+    ("Leon", "Castel", 0),
+    ("Yuki", "Arden", 1),
+    ("Oscar", "Whitlow", 2),
+    ("Priya", "Sandoval", 3),
+)
+_OPPORTUNITIES = (
+    ("Starter kit order", 0, "NEW", 3),
+    ("Whitening trays", 1, "MEETING", 12),
+    ("Handpiece service", 2, "SCREENING", 2),
+    ("Panoramic X-ray unit", 3, "PROPOSAL", 48),
+    ("Weekly linen", 4, "CUSTOMER", 6),
+    ("Second chair", 0, "NEW", 21),
+)
 
 
-@lru_cache(maxsize=1)
-def standard_objects() -> list[Json]:
-    """The standard objects of 2.21, as packed with the sandbox."""
-    packed = resources.files(__package__).joinpath("standard-2.21.json.gz").read_bytes()
-    found: list[Json] = orjson.loads(gzip.decompress(packed))["objects"]
+@cache
+def standard_objects(of: Release) -> list[Json]:
+    """The standard objects of a version, as packed with the sandbox."""
+    found: list[Json] = orjson.loads(gzip.decompress(of.asset("standard-{}.json.gz")))["objects"]
     return found
 
 
@@ -99,7 +111,7 @@ def create_workspace(
         workspace_id = new_id()
         state.db.execute(
             "INSERT INTO workspace VALUES (?,?,?,?,?,?,?,?)",
-            (ws, workspace_id, token_hash, secrets.token_hex(32), "Sandbox", 1, dumps(_FLAGS), now),
+            (ws, workspace_id, token_hash, secrets.token_hex(32), "Sandbox", 1, dumps(dict(state.release.flags)), now),
         )
         _roles(state, ws)
         space = Workspace(state, ws, clock, limiter)
@@ -132,10 +144,11 @@ def _metadata(space: Workspace, now: str) -> None:
     fields: dict[tuple[str, str], Field] = {}
     given_fields: dict[tuple[str, str], Json] = {}
     # Metadata is listed by id, descending; the highest ids keep the recorded order of a new workspace.
-    object_ids = sorted((f"ffff{one[4:]}" for one in new_ids(len(standard_objects()))), reverse=True)
+    standard = standard_objects(space.release)
+    object_ids = sorted((f"ffff{one[4:]}" for one in new_ids(len(standard))), reverse=True)
     supply = iter(new_ids(4096))
     slot = 0
-    for number, given in enumerate(standard_objects(), start=1):
+    for number, given in enumerate(standard, start=1):
         objects[given["nameSingular"]] = Object(
             number, {**object_doc(given, space.id, now, custom=False), "id": object_ids[number - 1]}
         )
@@ -198,8 +211,14 @@ def _records(space: Workspace, members: list[Json]) -> None:
             for doc in writer.create(model, records[at : at + MAX_RECORDS])
         ]
 
-    add("workspaceMember", [_member(at, row) for at, row in enumerate(members)])
-    companies = add("company", [{"name": name, "domainName": {"primaryLinkUrl": url}} for name, url in _COMPANIES])
+    known = space.model_named("workspaceMember").outputs
+    staff = [_member(at, row) for at, row in enumerate(members)]
+    add("workspaceMember", [{key: value for key, value in row.items() if key in known} for row in staff])
+    company_count, person_count, opportunity_count = space.release.samples
+    companies = add(
+        "company",
+        [{"name": name, "domainName": {"primaryLinkUrl": url}} for name, url in _COMPANIES[:company_count]],
+    )
     add(
         "person",
         [
@@ -208,7 +227,7 @@ def _records(space: Workspace, members: list[Json]) -> None:
                 "emails": {"primaryEmail": f"{first}.{last}@{_COMPANIES[at][1][8:]}"},
                 "companyId": companies[at]["id"],
             }
-            for first, last, at in _PEOPLE
+            for first, last, at in _PEOPLE[:person_count]
         ],
     )
     add(
@@ -220,7 +239,7 @@ def _records(space: Workspace, members: list[Json]) -> None:
                 "stage": stage,
                 "amount": {"amountMicros": thousands * 1_000_000_000, "currencyCode": "USD"},
             }
-            for name, at, stage, thousands in _OPPORTUNITIES
+            for name, at, stage, thousands in _OPPORTUNITIES[:opportunity_count]
         ],
     )
     _workflows(space, add)
@@ -239,6 +258,36 @@ def _member(at: int, row: Json) -> Json:
 
 
 def _workflows(space: Workspace, add: Any) -> None:
+    """One workflow that somebody starts, and in newer versions one that starts by itself for every person."""
+    by_itself = {"name": "Record is created or updated", "type": "DATABASE_EVENT", "settings": _trigger_settings(space)}
+    manual = {"name": "Launch manually", "type": "MANUAL", "settings": {}}
+    wanted = [("Create company when adding a new person", by_itself)] if space.release.automated_trigger else []
+    wanted.append(("Quick Lead", manual))
+    ids = sorted(new_ids(len(wanted)))
+    workflows = add(
+        "workflow",
+        [
+            {"id": one, "name": name, "statuses": ["ACTIVE"], "position": at}
+            for at, (one, (name, _)) in enumerate(zip(ids, wanted, strict=True))
+        ],
+    )
+    versions = add(
+        "workflowVersion",
+        [
+            {"name": "v1", "status": "ACTIVE", "steps": [], "trigger": trigger, "workflowId": workflow["id"]}
+            for workflow, (_, trigger) in zip(workflows, wanted, strict=True)
+        ],
+    )
+    for workflow, made in zip(workflows, versions, strict=True):
+        _SystemWriter(space).update_one(
+            space.model_named("workflow"), workflow["id"], {"lastPublishedVersionId": made["id"]}
+        )
+    if space.release.automated_trigger:
+        trigger = {"type": "DATABASE_EVENT", "settings": by_itself["settings"], "workflowId": workflows[0]["id"]}
+        add("workflowAutomatedTrigger", [{**trigger, "position": 0}])
+
+
+def _trigger_settings(space: Workspace) -> Json:
     created_by = space.model_named("person").obj.fields["createdBy"].id
     group = new_id()
     filters = [
@@ -255,34 +304,8 @@ def _workflows(space: Workspace, add: Any) -> None:
         }
         for at, source in enumerate(("EMAIL", "CALENDAR"))
     ]
-    settings = {
+    return {
         "fields": ["emails"],
         "filter": {"stepFilters": filters, "stepFilterGroups": [{"id": group, "logicalOperator": "AND"}]},
         "eventName": "person.upserted",
     }
-    first_id, second_id = sorted(new_ids(2))
-    first, second = add(
-        "workflow",
-        [
-            {"id": first_id, "name": "Create company when adding a new person", "statuses": ["ACTIVE"], "position": 0},
-            {"id": second_id, "name": "Quick Lead", "statuses": ["ACTIVE"], "position": 1},
-        ],
-    )
-    trigger = {"name": "Record is created or updated", "type": "DATABASE_EVENT", "settings": settings}
-    manual = {"name": "Launch manually", "type": "MANUAL", "settings": {}}
-    version = {"name": "v1", "status": "ACTIVE", "steps": []}
-    versions = add(
-        "workflowVersion",
-        [
-            {**version, "trigger": trigger, "workflowId": first["id"]},
-            {**version, "trigger": manual, "workflowId": second["id"]},
-        ],
-    )
-    for workflow, made in ((first, versions[0]), (second, versions[1])):
-        _SystemWriter(space).update_one(
-            space.model_named("workflow"), workflow["id"], {"lastPublishedVersionId": made["id"]}
-        )
-    add(
-        "workflowAutomatedTrigger",
-        [{"type": "DATABASE_EVENT", "settings": settings, "workflowId": first["id"], "position": 0}],
-    )

@@ -119,10 +119,15 @@ def not_null(column: str, table: str) -> Refusal:
     return Refusal(f'null value in column "{column}" of relation "{table}" violates not-null constraint')
 
 
-def data_validation() -> Refusal:
-    """What the database itself can't store: a NUL character, a search vector over 1 MB."""
+def in_database_words(refusal: Refusal) -> Refusal:
+    """Say what the database refused as an older version does: HTTP 500, the database's own words, nothing else."""
+    return database_error(refusal.message)
+
+
+def database_error(message: str) -> Refusal:
+    """What the database itself can't store: a NUL character, a search vector over 1 MB, a day that never was."""
     return Refusal(
-        "Data validation error.",
+        message,
         status=500,
         error="InternalServerErrorException",
         code="INTERNAL_SERVER_ERROR",

@@ -14,6 +14,7 @@ import orjson
 
 from dentlib.sandbox.twenty.ids import new_id
 from dentlib.sandbox.twenty.refusals import Json, invalid_args
+from dentlib.sandbox.twenty.versions import NEWEST, RELEASES, Release
 
 _PROPS: Json = {"backgroundColor": "default", "textColor": "default", "textAlignment": "left"}
 _BULLET = re.compile(r"\s{0,3}[-*+]\s+(.*)")
@@ -24,10 +25,10 @@ _STYLES = ("bold", "bold", "italic", "strike", "code")
 _DANGEROUS = ("javascript:", "vbscript:", "data:")
 
 
-def coerce_parts(parts: Json, path: str) -> Json:
+def coerce_parts(parts: Json, path: str, of: Release = RELEASES[NEWEST]) -> Json:
     """Check the blocknote text and derive the part that was not sent."""
     out = dict(parts)
-    if out.get("blocknote"):
+    if out.get("blocknote") and of.checks_links:
         _refuse_dangerous(out["blocknote"], path)
     if "markdown" in out and "blocknote" not in out:
         out["blocknote"] = blocks_text(out["markdown"]) if out["markdown"] else None

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from dentlib.sandbox.twenty.ids import is_uuid
-from dentlib.sandbox.twenty.refusals import inspect, invalid_args
+from dentlib.sandbox.twenty.refusals import Refusal, database_error, inspect, invalid_args
 
 Coerce = Callable[[Any, str], Any]
 
@@ -66,6 +66,12 @@ def coordinate(value: Any, path: str) -> Any:
     """Latitude and longitude."""
     amount = numeric(value, path)
     return int(amount) if isinstance(amount, float) and amount.is_integer() else amount
+
+
+def coordinate_text(value: Any, path: str) -> Any:
+    """Latitude and longitude as older versions read them back: text, as the database's driver gives it."""
+    amount = coordinate(value, path)
+    return None if amount is None else str(amount)
 
 
 def boolean(value: Any, path: str) -> Any:
@@ -126,6 +132,47 @@ def moment(value: Any, path: str) -> Any:
     )
 
 
+def parsed_day(value: Any, path: str) -> Any:
+    """DATE as older versions take it: whatever JavaScript reads as a date; the database judges the calendar."""
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return _of_database(day, value[:10], value, path)
+    if isinstance(value, str) and value.isdigit():
+        raise _no_date(value, path)
+    return _of_database(day, value, value, path)
+
+
+def parsed_moment(value: Any, path: str) -> Any:
+    """DATE_TIME as older versions take it; see `parsed_day`."""
+    return _of_database(moment, value, value, path)
+
+
+def _of_database(check: Coerce, value: Any, given: Any, path: str) -> Any:
+    try:
+        return check(value, path)
+    except Refusal as refusal:
+        if isinstance(given, (int, float)) and not isinstance(given, bool):
+            raise database_error(f'date/time field value out of range: "{given}"') from refusal
+        if isinstance(given, str) and _could_be_a_date(given):
+            raise database_error(f'date/time field value out of range: "{given}"') from refusal
+        raise _no_date(given, path) from refusal
+
+
+def _could_be_a_date(text: str) -> bool:
+    """Tell whether JavaScript takes this for a date, though the calendar has none: the 30th of February."""
+    found = _MOMENT.fullmatch(text) or _DATE.fullmatch(text)
+    if found is None:
+        return False
+    g = found.groups()
+    month, of_month = (g[1], g[2]) if found.re is _MOMENT or g[0] else (g[6], g[7])
+    return month is not None and 1 <= int(month) <= 12 and 1 <= int(of_month) <= 31
+
+
+def _no_date(value: Any, path: str) -> Refusal:
+    return invalid_args(
+        f'Invalid value {inspect(value)} for date or date-time field "{path}"', f'Invalid value: "{value}"'
+    )
+
+
 def uuid_value(value: Any, path: str) -> Any:
     """UUID: dashed, lower-cased."""
     if value is None:
@@ -163,8 +210,8 @@ def string_list(value: Any, path: str) -> Any:
     )
 
 
-def select(values: Sequence[str]) -> Coerce:
-    """SELECT: one of the options' values."""
+def select(values: Sequence[str], lists: bool = True) -> Coerce:
+    """SELECT: one of the options' values; `lists`: a refusal names them."""
     allowed = frozenset(values)
     listed = ", ".join(values)
 
@@ -172,17 +219,19 @@ def select(values: Sequence[str]) -> Coerce:
         if value is None or (isinstance(value, str) and value in allowed):
             return value
         shown = value if isinstance(value, str) else inspect(value)
-        raise invalid_args(
-            f'Invalid value "{shown}" for field "{path}". Valid values are: {listed}',
-            f'Invalid value for field "{path}"',
+        told = (
+            f'"{shown}" for field "{path}". Valid values are: {listed}'
+            if lists
+            else f'{inspect(value)} for field "{path}"'
         )
+        raise invalid_args(f"Invalid value {told}", f'Invalid value for field "{path}"')
 
     return coerce
 
 
-def rating(values: Sequence[str]) -> Coerce:
+def rating(values: Sequence[str], lists: bool = True) -> Coerce:
     """RATING: a SELECT that first wants a string."""
-    choose = select(values)
+    choose = select(values, lists)
 
     def coerce(value: Any, path: str) -> Any:
         return choose(value if value is None else text(value, path), path)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 
 from dentlib.sandbox.twenty.model import Model
 from dentlib.sandbox.twenty.refusals import Json
 
-MAX_VECTOR_BYTES = 1024 * 1024
+MAX_VECTOR_BYTES = 1024 * 1024 - 1
+_MOST_PLACES = 256
 _FIELDS = {
     "person": ("name", "emails", "phones", "jobTitle"),
     "company": ("name", "domainName"),
@@ -57,7 +59,7 @@ def _lexemes(words: str) -> list[str]:
     return [word for word in _WORD.findall(plain.lower()) if len(word) < 2047]
 
 
-def exceeds_index(model: Model, doc: Json) -> bool:
-    """Tell whether the distinct words of a record are more than the index holds (1 MB)."""
-    words = set(_lexemes(searchable_text(model, doc)))
-    return sum(len(word) + 8 for word in words) > MAX_VECTOR_BYTES
+def vector_bytes(model: Model, doc: Json) -> int:
+    """The size of a record's search vector as Postgres counts it: per word its letters, a count and its places."""
+    counts = Counter(_lexemes(searchable_text(model, doc)))
+    return sum((len(word) + 1) // 2 * 2 + 2 + 2 * min(places, _MOST_PLACES) for word, places in counts.items())

@@ -23,10 +23,11 @@ from dentlib.sandbox.twenty.app import Site
 from dentlib.sandbox.twenty.prefill import read_members
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.state import State
+from dentlib.sandbox.twenty.versions import NEWEST, RELEASES
 from dentlib.sandbox.twenty.workspace import SteerableClock
 
 KEY_VARIABLE = "DENTLIB_SANDBOX_API_KEY"
-VERSIONS = ("2.21",)
+VERSIONS = tuple(RELEASES)
 HOST = "127.0.0.1"
 _MAX_BODY = 1024 * 1024 * 1024
 _MAX_LINE = 1024 * 1024
@@ -75,11 +76,6 @@ async def _listen(site: Site, port: int) -> tuple[web.AppRunner, str]:
     return runner, site.base_url
 
 
-def _check_version(version: str) -> None:
-    if version not in VERSIONS:
-        raise UsageError(f"there is no sandbox of Twenty {version}", f"known: {', '.join(VERSIONS)}")
-
-
 class TwentySandbox:
     """A Twenty on this machine, run by a background thread with its own event loop.
 
@@ -96,7 +92,7 @@ class TwentySandbox:
         state: Path | None = None,
         *,
         limits: Literal["default", "off"] = "default",
-        version: str = "2.21",
+        version: str = NEWEST,
         clock: Clock | None = None,
         members: Path | None = None,
         port: int = 0,
@@ -104,8 +100,7 @@ class TwentySandbox:
         max_upload_mb: float | None = None,
         effects_delay_s: float = 0.02,
     ) -> None:
-        _check_version(version)
-        self._state = State(state)
+        self._state = State(state, version)
         self._site = _site(self._state, clock, members, limits, workspaces, max_upload_mb=max_upload_mb)
         self._site.effects_delay_s = effects_delay_s
         self._port = port
@@ -203,7 +198,7 @@ def serve(
     state: Path | None = None,
     limits: Literal["default", "off"] = "default",
     members: Path | None = None,
-    version: str = "2.21",
+    version: str = NEWEST,
     workspaces: Literal["one", "per-token"] = "one",
     max_upload_mb: float | None = None,
     die_with_parent: bool = False,
@@ -215,12 +210,11 @@ def serve(
     DENTLIB_SANDBOX_API_KEY is accepted as an admin key; without one a key is made and written to `key_file` (mode
     0600; beside the state file unless told) and the line tells its path as `key_file`. Raises UsageError.
     """
-    _check_version(version)
     logging.getLogger("aiohttp").setLevel(logging.ERROR)
     given_key = os.environ.pop(KEY_VARIABLE, "")
     if state is not None:
         state.parent.mkdir(parents=True, exist_ok=True)
-    opened = State(state)
+    opened = State(state, version)
     site = _site(
         opened,
         None,

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from dentlib.errors import UsageError
+from dentlib.sandbox.twenty.versions import NEWEST, RELEASES, Release, release
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS workspace (
@@ -58,8 +59,9 @@ class State:
     Not thread-safe: the server's event loop is the only user. Reads outside `write()` see the last committed state.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, version: str = NEWEST) -> None:
         self.path = path
+        self.release: Release = release(version)
         self.db = sqlite3.connect(
             str(path) if path else ":memory:", isolation_level=None, check_same_thread=False, cached_statements=512
         )
@@ -75,8 +77,26 @@ class State:
         self.db.execute("PRAGMA temp_store=MEMORY")
         self.db.execute("PRAGMA case_sensitive_like=ON")
         self.db.create_function("fold", 1, _fold, deterministic=True)
+        self._claim(path)
         self.db.executescript(SCHEMA)
         self._depth = 0
+
+    def _claim(self, path: Path | None) -> None:
+        """Note the version in a new file; refuse a file of another one."""
+        number = self.db.execute("PRAGMA user_version").fetchone()[0]
+        if not number and self.db.execute("SELECT 1 FROM sqlite_master WHERE name='workspace'").fetchone():
+            number = RELEASES["2.21"].state_number  # written before versions were noted
+        if number and number != self.release.state_number:
+            self.db.close()
+            known = {one.state_number: one.name for one in RELEASES.values()}
+            raise UsageError(
+                f"{path} is the state of a Twenty {known.get(number, 'of an unknown version')}, "
+                f"not of a {self.release.name}",
+                f"start it with --version {known[number]}, or use another --state"
+                if number in known
+                else "use another --state",
+            )
+        self.db.execute(f"PRAGMA user_version={self.release.state_number}")
 
     def close(self) -> None:
         """Close the file; everything committed is in it."""

@@ -13,6 +13,7 @@ from dentlib.sandbox.twenty.limiter import Limiter
 from dentlib.sandbox.twenty.model import Model
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.state import State, dumps
+from dentlib.sandbox.twenty.versions import Release
 
 
 class SteerableClock:
@@ -77,6 +78,11 @@ class Workspace:
         self.lowest: dict[int, float] = {}
         self._models: dict[int, Model] = {}
         self._roots: dict[str, tuple[str, Object]] | None = None
+
+    @property
+    def release(self) -> Release:
+        """The version of Twenty that this is."""
+        return self.state.release
 
     @property
     def now(self) -> str:

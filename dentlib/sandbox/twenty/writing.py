@@ -16,14 +16,15 @@ from dentlib.sandbox.twenty.refusals import (
     Json,
     Refusal,
     coded,
-    data_validation,
+    database_error,
     duplicate,
     foreign_key,
+    in_database_words,
     not_found,
     not_null,
     type_error,
 )
-from dentlib.sandbox.twenty.search import exceeds_index
+from dentlib.sandbox.twenty.search import MAX_VECTOR_BYTES, vector_bytes
 from dentlib.sandbox.twenty.state import dumps
 from dentlib.sandbox.twenty.workspace import Caller, Workspace
 
@@ -75,7 +76,7 @@ class Writer:
         if model.not_null:
             for key in model.not_null.intersection(draft):
                 if draft[key] is None and key not in ("id", "position", "createdBy"):
-                    raise not_null(key, model.obj.name)
+                    raise self._by_database(not_null(key, model.obj.name))
         return draft
 
     def _connect(self, model: Model, draft: Json) -> None:
@@ -166,9 +167,9 @@ class Writer:
     def _row(self, model: Model, doc: Json) -> tuple[Any, ...]:
         blob = orjson.dumps(doc)
         if _NUL in blob:
-            raise data_validation()
-        if len(blob) > _LONG and exceeds_index(model, doc):
-            raise data_validation()
+            raise self._unstorable('invalid byte sequence for encoding "UTF8": 0x00')
+        if len(blob) > _LONG and (size := vector_bytes(model, doc)) > MAX_VECTOR_BYTES:
+            raise self._unstorable(f"string is too long for tsvector ({size} bytes, max {MAX_VECTOR_BYTES} bytes)")
         return (
             self.space.ws, model.obj.slot, doc["id"], doc.get("deletedAt"), doc.get("createdAt"), doc["position"],
             blob.decode(),
@@ -239,7 +240,14 @@ class Writer:
         if row is None or row[0] < len(targets):
             table = model.obj.name
             name = constraint_name("FK", table, column)
-            raise foreign_key(f'insert or update on table "{table}" violates foreign key constraint "{name}"')
+            told = f'insert or update on table "{table}" violates foreign key constraint "{name}"'
+            raise self._by_database(foreign_key(told))
+
+    def _by_database(self, refusal: Refusal) -> Refusal:
+        return in_database_words(refusal) if self.space.release.database_words else refusal
+
+    def _unstorable(self, message: str) -> Refusal:
+        return database_error(message if self.space.release.database_words else "Data validation error.")
 
     def _enqueue(self, kind: str, payload: Json) -> None:
         self.state.db.execute(
@@ -353,9 +361,10 @@ class Writer:
         field = self.space.catalog.fields[row[0]]
         other = self.space.catalog.objects[field.obj].name
         name = constraint_name("FK", other, str(field.column))
-        raise foreign_key(
+        told = (
             f'update or delete on table "{model.obj.name}" violates foreign key constraint "{name}" on table "{other}"'
         )
+        raise self._by_database(foreign_key(told))
 
     def _move_unique(self, model: Model, before: Json, doc: Json, many: bool) -> None:
         moved: list[UniqueKey] = [key for key in model.unique if key.value_in(before) != key.value_in(doc)]
