@@ -21,7 +21,7 @@ def release_unique(space: Workspace, keys: Iterable[UniqueKey], doc: Json) -> No
 
 def mark_deleted(space: Workspace, model: Model, docs: list[Json], deleted_at: str | None) -> list[Json]:
     """Soft-delete (or, with None, restore) these records; return their new documents."""
-    now = space.now
+    now = deleted_at or space.now  # one moment: a record is changed when it is deleted
     changed: list[Json] = []
     for before in docs:
         doc = {**before, "updatedAt": now}
