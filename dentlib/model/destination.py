@@ -34,7 +34,9 @@ class Capabilities:
     """What a destination can do, as data that the loader consults; never `if name == …`.
 
     `batch_rows`: records a create call takes. `calls_per_minute`: None where nothing limits. `own_ids`: a client may
-    choose record ids. `max_upload_mb`: None where unknown.
+    choose record ids. `max_upload_mb`: None where unknown. `by_itself`: how the names begin of objects whose records
+    the destination itself makes or ties to ours. `read_rows`, `thin_rows`: records that a page of `scan` holds, whole
+    and with `fields` only.
     """
 
     batch_rows: int
@@ -46,6 +48,10 @@ class Capabilities:
     batch_atomic: bool
     link_prefix: str  # "target" where links are targetPersonId, "" where personId
     batch_updates: bool = False  # `update_batch` works
+    not_in_batch: frozenset[str] = frozenset()  # fields, beside unique ones, that `update_batch` doesn't take
+    by_itself: tuple[str, ...] = ()
+    read_rows: int = 500
+    thin_rows: int = 5000
 
 
 class CallStats(Protocol):
@@ -76,6 +82,20 @@ class Reaction:
     kind: str
     label: str
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LastWrite:
+    """Who wrote a record last, as the destination tells it; empty where it doesn't.
+
+    `at`: ISO 8601 by the destination's clock. `source`: API, MANUAL, WORKFLOW, … `name`: a person's, or a key's.
+    `member_id`: the workspace member who did it by hand; empty for programs.
+    """
+
+    at: str
+    source: str = ""
+    name: str = ""
+    member_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +160,10 @@ class Destination(Protocol):
     def update_batch(self, object_name: str, changes: Sequence[tuple[str, JSON]], tag: str) -> None:
         """Change fields of up to `batch_rows` existing records, (id, fields) each, in one call.
 
-        Only where `capabilities.batch_updates`, and only fields that aren't unique. Not atomic: after InDoubt or
-        Refused the records are read again. Never leaves a record that wasn't there before.
+        Only where `capabilities.batch_updates`, and only fields that are neither unique nor in
+        `capabilities.not_in_batch` (else UsageError). Not atomic: after InDoubt or Refused the records are read again.
+        Never leaves a record that wasn't there before: Refused with RECORD_NOT_FOUND where some were gone. Read the
+        records right before: one that somebody put into the bin in between comes back.
         """
         ...
 
@@ -181,11 +203,22 @@ class Destination(Protocol):
         """Read records by id, all fields in the form in which they are written; missing ids are left out."""
         ...
 
-    def scan(self, object_name: str, *, source_prefix: str | None = None) -> Iterator[JSON]:
-        """Read all records whose sourceSystemId starts with the prefix (None: all), page by page, in id order."""
+    def scan(
+        self,
+        object_name: str,
+        *,
+        source_prefix: str | None = None,
+        deleted: bool = False,
+        fields: Sequence[str] | None = None,
+    ) -> Iterator[JSON]:
+        """Read all records whose sourceSystemId starts with the prefix (None: all), page by page, in id order.
+
+        `deleted`: soft-deleted ones too. `fields`: only these (plain fields and columns of links; `id` always comes),
+        in much larger pages; a name that the object doesn't have is left out.
+        """
         ...
 
-    def count(self, object_name: str, *, source_prefix: str | None = None) -> int: ...
+    def count(self, object_name: str, *, source_prefix: str | None = None, deleted: bool = False) -> int: ...
 
     def destroy(self, object_name: str, ids: Sequence[str], tag: str) -> None:
         """Destroy for good (not soft-delete). Idempotent: gone already is fine."""
@@ -203,6 +236,14 @@ class Destination(Protocol):
 
     def download(self, object_name: str, record_id: str, field_name: str) -> bytes:
         """Fetch the bytes of a record's first file."""
+        ...
+
+    def digests(self, object_name: str, ids: Sequence[str], field_name: str) -> Iterator[tuple[str, str, int]]:
+        """Yield (record id, sha256, bytes) of each live record's first file, fetched piece by piece; ("", 0): none."""
+        ...
+
+    def last_writes(self, object_name: str, ids: Sequence[str]) -> dict[str, LastWrite]:
+        """Return who wrote each live record last, by id; ids that aren't there are left out."""
         ...
 
     def switches(self) -> list[Switch]:

@@ -94,6 +94,7 @@ class DestinationObject:
     label: str = ""
     fields: Mapping[str, DestinationField] = field(default_factory=dict)
     active: bool = True
+    label_plural: str = ""
 
 
 @dataclass(frozen=True, slots=True)

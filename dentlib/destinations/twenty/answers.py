@@ -96,6 +96,16 @@ def value_of(response: httpx.Response, expected: Expected) -> Any:
     return data[expected.alias]
 
 
+def plain_value(response: httpx.Response, expected: Expected) -> Any:
+    """Return what a REST path answers, out of its envelope. Raises as `value_of` does."""
+    body = _json(response)
+    if response.status_code >= 400 or body is None:
+        messages = body if isinstance(body, dict) else {"message": response.text[:_LONGEST_MESSAGE]}
+        raise _of_rest(messages, response.status_code, expected)
+    data = body.get("data", body) if isinstance(body, dict) else body
+    return next(iter(data.values())) if isinstance(data, dict) and len(data) == 1 else data
+
+
 def _json(response: httpx.Response) -> Any:
     try:
         return orjson.loads(response.content)

@@ -105,6 +105,7 @@ class Client:
         self._session = uuid.uuid4().hex[:8]
         self._answered = False
         self._http = self._connect()
+        self._bare: httpx.Client | None = None  # for signed urls: it never carries the key
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -112,6 +113,8 @@ class Client:
     def close(self) -> None:
         """Close the connection. Idempotent."""
         self._http.close()
+        if self._bare is not None:
+            self._bare.close()
 
     def records(self, operation: Operation, what: str, tag: str | None = None) -> Any:
         """Call `/graphql`, which counts against the rate, and return the value of the root field."""
@@ -120,6 +123,16 @@ class Client:
     def metadata(self, operation: Operation, what: str) -> Any:
         """Call `/metadata`, which doesn't count against the rate, and return the value of the root field."""
         return self._call("/metadata", operation, what, "m_" + self._tag(None))
+
+    def rest(self, path: str, what: str) -> Any:
+        """Read a path of the REST side that doesn't count against the rate, on a connection of its own; never retried.
+
+        Answers there carry nothing that says which request they belong to.
+        """
+        expected = answers.Expected("", False, what)
+        with self._connect() as http:
+            response = self._guarded(lambda: http.get(self.url + path), expected)
+        return answers.plain_value(response, expected)
 
     def upload(self, operation: Operation, what: str, send: SendMultipart) -> Any:
         """Call `/metadata` with a multipart body that `send` makes from the operations part; never retried."""
@@ -136,6 +149,21 @@ class Client:
         expected = answers.Expected("", writes, what)
         with self._client(headers={}) as bare:
             return self._guarded(lambda: bare.send(request), expected)
+
+    def fetched(self, url: str, what: str, take: Callable[[bytes], object]) -> int:
+        """Fetch a signed url, without the key, hand its bytes over piece by piece, and return the answer's status."""
+        if self._bare is None:
+            self._bare = self._client(headers={})
+        bare = self._bare
+
+        def send() -> httpx.Response:
+            with bare.stream("GET", url) as response:
+                if response.status_code == 200:
+                    for piece in response.iter_bytes():
+                        take(piece)
+                return response
+
+        return self._guarded(send, answers.Expected("", False, what)).status_code
 
     def _tag(self, tag: str | None) -> str:
         if tag is None:

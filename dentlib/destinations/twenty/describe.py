@@ -10,7 +10,7 @@ from dentlib.destinations.twenty.client import Client, Operation
 from dentlib.errors import Refused, Terminal
 from dentlib.model import JSON, DestinationField, DestinationObject, DestinationSchema, Option
 
-FIELD = """{id name label type isNullable isUnique isSystem isActive options settings
+FIELD = """{id name label type isNullable isUnique isSystem isActive options settings defaultValue
 relation{type targetObjectMetadata{nameSingular}}
 morphRelations{type targetObjectMetadata{nameSingular}}}"""
 """What is read of a field."""
@@ -71,6 +71,14 @@ class Shape:
         """Return the selection of everything that can be written, in the form in which it is written."""
         return "{" + " ".join(_selected(f) for f in self.fields if _is_written(f)) + "}"
 
+    def some(self, names: Iterable[str]) -> str:
+        """Return a selection of the id and, of these fields and columns, those that are here."""
+        wanted = set(names) - {"id"}
+        readable = [f for f in self.fields if _is_written(f) or f["name"] == "updatedBy"]
+        chosen = [_selected(f) for f in readable if f["name"] in wanted]
+        chosen += [c for f in readable for c in columns_of(f) if c in wanted]
+        return "{" + " ".join(["id", *dict.fromkeys(chosen)]) + "}"
+
     @property
     def currencies(self) -> tuple[str, ...]:
         """Return the names of money fields, whose micros may come as text."""
@@ -82,6 +90,10 @@ class Shape:
             if field["name"] == name:
                 return field
         raise Refused(f"{self.singular} has no field {name}", "apply the schema plan first", code="UNKNOWN_FIELD")
+
+    def has_files(self, name: str) -> bool:
+        """Tell whether this is a field that holds uploaded files."""
+        return any(f["name"] == name and f["type"] == "FILES" for f in self.fields)
 
     def has_column(self, name: str) -> bool:
         """Tell whether a relation is written under this name."""
@@ -161,6 +173,38 @@ def columns_of(field: JSON) -> tuple[str, ...]:
     targets = [r["targetObjectMetadata"]["nameSingular"] for r in field.get("morphRelations") or ()]
     stem = _morph_stem(field, targets)
     return tuple(dict.fromkeys(f"{stem}{_capital(t)}Id" for t in targets)) or (settings["joinColumnName"],)
+
+
+def default_of(field: JSON) -> Any:
+    """Return the value that a new record gets where none is sent; a text default is written in quotes of its own."""
+    return _unquoted(field.get("defaultValue"))
+
+
+def _unquoted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _unquoted(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_unquoted(v) for v in value]
+    return value[1:-1] if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == "'" else value
+
+
+def targets_of(field: JSON) -> tuple[str, ...]:
+    """Return the objects that a relation to one record may point to, in the order of its columns."""
+    if field["type"] == "MORPH_RELATION":
+        return tuple(r["targetObjectMetadata"]["nameSingular"] for r in field.get("morphRelations") or ())
+    relation = field.get("relation") or {}
+    target = (relation.get("targetObjectMetadata") or {}).get("nameSingular")
+    return (target,) if target else ()
+
+
+def columns_to(field: JSON, target: str) -> tuple[str, ...]:
+    """Return the columns of a relation that point to this object."""
+    columns, targets = columns_of(field), targets_of(field)
+    if target not in targets:
+        return ()
+    if field["type"] == "RELATION":
+        return columns
+    return tuple(c for c in columns if c == f"{_morph_stem(field, list(targets))}{_capital(target)}Id")
 
 
 def _morph_stem(field: JSON, targets: list[str]) -> str:

@@ -7,20 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 
 from dentlib.destinations.twenty import probe
+from dentlib.destinations.twenty.attached import Attached
 from dentlib.destinations.twenty.client import Client, Operation, Stats
 from dentlib.destinations.twenty.describe import Catalog
 from dentlib.destinations.twenty.effects import Effects
-from dentlib.destinations.twenty.files import Files
+from dentlib.destinations.twenty.evidence import Evidence
+from dentlib.destinations.twenty.files import Files, file_fields
+from dentlib.destinations.twenty.objections import Objections
 from dentlib.destinations.twenty.quiet import Quiet
+from dentlib.destinations.twenty.reactions import Reactions
 from dentlib.destinations.twenty.records import Records
 from dentlib.destinations.twenty.schema import Schema
+from dentlib.destinations.twenty.updates import Updates
 from dentlib.errors import Refused
 from dentlib.model import (
     JSON,
     Capabilities,
     DestinationSchema,
     FileTicket,
+    LastWrite,
     Member,
+    Reaction,
     SchemaItem,
     SchemaPlan,
     Switch,
@@ -44,7 +51,12 @@ class TwentyDestination:
         self._schema = Schema(client, self._catalog, self._records)
         self._files = Files(client, self._catalog, self._records)
         self._quiet = Quiet(client, self._catalog, self._records)
+        self._updates = Updates(client, self._catalog, self._records)
+        self._objections = Objections(self._catalog, probe.BODY_BYTES)
+        self._attached = Attached(client.clock, self._catalog, self._records)
+        self._reactions = Reactions(client, self._catalog, self._records)
         self._effects = Effects(client.clock, self._catalog, self._records)
+        self._evidence = Evidence(client, self._catalog, self._records)
         self._capabilities: Capabilities | None = None
 
     def __repr__(self) -> str:
@@ -114,17 +126,50 @@ class TwentyDestination:
         self._schema.touched()
         self._records.update(object_name, record_id, fields, tag)
 
+    def update_batch(self, object_name: str, changes: Sequence[tuple[str, JSON]], tag: str) -> None:
+        """Change fields of existing records in one call; not atomic, see `Updates.write`."""
+        self._effects.touched()
+        self._schema.touched()
+        self._updates.write(object_name, changes, tag)
+
+    def objections(self, object_name: str, records: Sequence[JSON]) -> dict[str, tuple[str, str]]:
+        """Say which records the server would refuse or spoil: id → (code, words). No call, but see `describe`."""
+        return self._objections.to(object_name, records)
+
+    def find(self, object_name: str, field: str, values: Sequence[str], *, deleted: bool = False) -> list[JSON]:
+        """Read the records whose field is one of the values; with `deleted` also soft-deleted ones."""
+        return self._records.find(object_name, field, values, deleted=deleted)
+
+    def attached(self, object_name: str, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        """Return the other live records that point to these, by id."""
+        return self._attached.to(object_name, ids)
+
+    def reactions(self) -> list[Reaction]:
+        """List what reacts to a load and can't be switched off."""
+        return self._reactions.all()
+
+    def invitations(self) -> list[str] | None:
+        """Return the addresses invited and not yet accepted; None where this key can't see them. Costs no rate."""
+        return self._reactions.invitations()
+
     def read(self, object_name: str, ids: Sequence[str], *, deleted: bool = False) -> dict[str, JSON]:
         """Read records by id in the form in which they are written; with `deleted` also soft-deleted ones."""
         return self._records.read(object_name, ids, deleted=deleted)
 
-    def scan(self, object_name: str, *, source_prefix: str | None = None) -> Iterator[JSON]:
-        """Read all live records, page by page, in id order."""
-        return self._records.scan(object_name, source_prefix=source_prefix)
+    def scan(
+        self,
+        object_name: str,
+        *,
+        source_prefix: str | None = None,
+        deleted: bool = False,
+        fields: Sequence[str] | None = None,
+    ) -> Iterator[JSON]:
+        """Read all live records (with `deleted` all), page by page, in id order; `fields`: only these and the id."""
+        return self._records.scan(object_name, source_prefix=source_prefix, deleted=deleted, fields=fields)
 
-    def count(self, object_name: str, *, source_prefix: str | None = None) -> int:
-        """Count live records."""
-        return self._records.count(object_name, source_prefix=source_prefix)
+    def count(self, object_name: str, *, source_prefix: str | None = None, deleted: bool = False) -> int:
+        """Count live records, with `deleted` all."""
+        return self._records.count(object_name, source_prefix=source_prefix, deleted=deleted)
 
     def destroy(self, object_name: str, ids: Sequence[str], tag: str) -> None:
         """Destroy for good. Idempotent."""
@@ -143,9 +188,21 @@ class TwentyDestination:
         """Send the bytes, streamed, and complete. May be repeated after a crash; costs no rate."""
         return self._files.finish(ticket, path)
 
+    def file_fields(self, field_name: str, ticket: FileTicket, label: str) -> JSON:
+        """Return the fields by which a record refers to an uploaded file."""
+        return file_fields(field_name, ticket, label)
+
     def download(self, object_name: str, record_id: str, field_name: str) -> bytes:
         """Fetch the bytes of a record's first file."""
         return self._files.download(object_name, record_id, field_name)
+
+    def digests(self, object_name: str, ids: Sequence[str], field_name: str) -> Iterator[tuple[str, str, int]]:
+        """Yield (record id, sha256, bytes) of each record's first file. One counted call a page of records."""
+        return self._evidence.digests(object_name, ids, field_name)
+
+    def last_writes(self, object_name: str, ids: Sequence[str]) -> dict[str, LastWrite]:
+        """Return who wrote each live record last, and when."""
+        return self._evidence.last_writes(object_name, ids)
 
     def switches(self) -> list[Switch]:
         """List the workflow triggers on records that are on."""

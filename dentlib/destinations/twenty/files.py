@@ -15,14 +15,20 @@ import orjson
 
 from dentlib.destinations.twenty.answers import own_words
 from dentlib.destinations.twenty.client import Client, Operation
-from dentlib.destinations.twenty.describe import Catalog
+from dentlib.destinations.twenty.describe import Catalog, Shape
 from dentlib.destinations.twenty.probe import uploads_directly
 from dentlib.destinations.twenty.records import Records
 from dentlib.errors import InDoubt, Refused, Transient
-from dentlib.model import FileTicket
+from dentlib.model import JSON, FileTicket
 
 _MULTIPART = "multipart:"
 """What a ticket's url says where the bytes go inside a multipart call; the id of the field follows."""
+
+_TO_A_PATH = "path:"
+"""What a ticket's url says where a file has no record of its own, only a path that an attachment names."""
+
+PATH_FIELD = "fullPath"
+"""The field that holds the path in versions without FILES fields."""
 
 
 class Files:
@@ -39,7 +45,11 @@ class Files:
 
         An announced file that never gets its bytes is swept by the server. Raises Refused for a name without extension.
         """
-        field_id = self._catalog.shape(object_name).field(field_name)["id"]
+        shape = self._catalog.shape(object_name)
+        if not shape.has_files(field_name):
+            shape.field(PATH_FIELD)
+            return FileTicket("", _TO_A_PATH)
+        field_id = shape.field(field_name)["id"]
         if self._direct is None:
             self._direct = uploads_directly(self._client)
         if not self._direct:
@@ -71,7 +81,13 @@ class Files:
         if ticket.done:
             return ticket
         if ticket.upload_url.startswith(_MULTIPART):
-            return FileTicket(self._multipart(path, ticket.upload_url.removeprefix(_MULTIPART)), "", done=True)
+            field_id = ticket.upload_url.removeprefix(_MULTIPART)
+            wanted = {"f": ("String!", field_id)}
+            sent = self._multipart("uploadFilesFieldFile", "(file:$file,fieldMetadataId:$f)", "{id}", wanted, path)
+            return FileTicket(str(sent["id"]), "", done=True)
+        if ticket.upload_url == _TO_A_PATH:
+            sent = self._multipart("uploadFile", "(file:$file,fileFolder:Attachment)", "{path}", {}, path)
+            return FileTicket(str(sent["path"]), "", done=True)
         refused = self._put(ticket, path)
         operation = Operation(
             "completeFileUpload", "(fileId:$i)", "{id}", {"i": ("String!", ticket.file_id)}, writes=True
@@ -88,17 +104,22 @@ class Files:
         Raises Refused (`NO_FILE`) where the record or its file isn't there.
         """
         shape = self._catalog.shape(object_name)
-        selection = f"{{id {field_name}{{fileId url}}}}"
-        found = list(self._records.pages(shape, {"id": {"eq": record_id}}, selection))
-        files = found[0][field_name] if found else None
-        if not files:
-            raise Refused(f"fetch a file: {object_name} holds none in {field_name}", code="NO_FILE")
-        response = self._client.bytes_of(httpx.Request("GET", files[0]["url"]), "fetch a file", writes=False)
+        url = self._signed_url(shape, record_id, field_name)
+        response = self._client.bytes_of(httpx.Request("GET", url), "fetch a file", writes=False)
         if response.status_code >= 500:
             raise Transient(f"fetch a file: HTTP {response.status_code}")
         if response.status_code != 200:
             raise Refused(f"fetch a file: HTTP {response.status_code}", code="NO_FILE")
         return response.content
+
+    def _signed_url(self, shape: Shape, record_id: str, field_name: str) -> str:
+        files = shape.has_files(field_name)
+        selection = f"{{id {field_name}{{fileId url}}}}" if files else f"{{id {PATH_FIELD}}}"
+        found = list(self._records.pages(shape, {"id": {"eq": record_id}}, selection, as_written=False))
+        held = found[0][field_name if files else PATH_FIELD] if found else None
+        if not held:
+            raise Refused(f"fetch a file: {shape.singular} holds none in {field_name}", code="NO_FILE")
+        return str(held[0]["url"] if files else held)
 
     def _put(self, ticket: FileTicket, path: Path) -> Refused | None:
         """Send the bytes; return the refusal, if any, because a file that was complete already refuses them too."""
@@ -115,14 +136,11 @@ class Files:
             )
         return None
 
-    def _multipart(self, path: Path, field_id: str) -> str:
-        operation = Operation(
-            "uploadFilesFieldFile",
-            "(file:$file,fieldMetadataId:$f)",
-            "{id}",
-            {"file": ("Upload!", None), "f": ("String!", field_id)},
-            writes=True,
-        )
+    def _multipart(
+        self, root: str, arguments: str, selection: str, variables: dict[str, tuple[str, Any]], path: Path
+    ) -> JSON:
+        everything = {"file": ("Upload!", None), **variables}
+        operation = Operation(root, arguments, selection, everything, writes=True)
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
 
         def send(http: httpx.Client, operations: bytes, url: str) -> httpx.Response:
@@ -135,7 +153,15 @@ class Files:
                 request = http.build_request("POST", url, files=parts)
                 return http.send(request)
 
-        return str(self._client.upload(operation, "send a file", send)["id"])
+        sent: JSON = self._client.upload(operation, "send a file", send)
+        return sent
+
+
+def file_fields(field_name: str, ticket: FileTicket, label: str) -> JSON:
+    """Return the fields by which a record refers to an uploaded file: an entry of a FILES field, or the path."""
+    if "/" in ticket.file_id:
+        return {PATH_FIELD: ticket.file_id}
+    return {field_name: [{"fileId": ticket.file_id, "label": label}]}
 
 
 def _words(response: httpx.Response) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dentlib.destinations.twenty.attached import BY_ITSELF
 from dentlib.destinations.twenty.client import Client, Operation
 from dentlib.destinations.twenty.describe import Catalog
-from dentlib.destinations.twenty.records import BATCH_ROWS
+from dentlib.destinations.twenty.records import BATCH_ROWS, READ_ROWS, THIN_ROWS
+from dentlib.destinations.twenty.updates import NOT_IN_BATCH
 from dentlib.errors import Refused, SchemaConflict
 from dentlib.model import JSON, Capabilities
 
-_BODY_BYTES = 9_500_000
+BODY_BYTES = 9_500_000
 """The server takes 10 MB; the rest is for what stands around the records."""
 
 _ROLES = "{label canReadAllObjectRecords objectPermissions{objectMetadataId canReadObjectRecords}}"
@@ -24,10 +26,15 @@ def capabilities(catalog: Catalog) -> Capabilities:
         calls_per_minute=None,
         own_ids=True,
         own_created_at=True,
-        max_body_bytes=_BODY_BYTES,
+        max_body_bytes=BODY_BYTES,
         max_upload_mb=None,
         batch_atomic=True,
         link_prefix=_link_prefix(catalog),
+        batch_updates=True,
+        not_in_batch=NOT_IN_BATCH,
+        by_itself=BY_ITSELF,
+        read_rows=READ_ROWS,
+        thin_rows=THIN_ROWS,
     )
 
 

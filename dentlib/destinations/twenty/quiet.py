@@ -13,7 +13,8 @@ from dentlib.destinations.twenty.records import Records
 from dentlib.errors import InDoubt, Refused
 from dentlib.model import JSON, Switch
 
-_TRIGGER = "workflowAutomatedTrigger"
+TRIGGER = "workflowAutomatedTrigger"
+ON_RECORDS = "DATABASE_EVENT"
 _SELECTION = "{id type settings updatedAt deletedAt workflow{name}}"
 
 
@@ -27,11 +28,11 @@ class Quiet:
 
     def switches(self) -> list[Switch]:
         """List the triggers on records that are on now; none where the workspace knows no such triggers."""
-        if _TRIGGER not in self._catalog.names():
+        if TRIGGER not in self._catalog.names():
             return []
-        shape = self._catalog.shape(_TRIGGER)
+        shape = self._catalog.shape(TRIGGER)
         live = self._records.pages(shape, {}, _SELECTION)
-        return [_switch(row) for row in live if row["type"] == "DATABASE_EVENT"]
+        return [_switch(row) for row in live if row["type"] == ON_RECORDS]
 
     def off(self, switch: Switch) -> None:
         """Soft-delete the trigger. Idempotent: off or gone already is fine."""
@@ -54,16 +55,16 @@ class Quiet:
             row = self._state(switch)
         if row is not None and row["updatedAt"] != switch.before["updatedAt"]:
             fields = {"updatedAt": switch.before["updatedAt"]}
-            self._records.update(_TRIGGER, switch.id, fields, f"on_{switch.id.replace('-', '')}")
+            self._records.update(TRIGGER, switch.id, fields, f"on_{switch.id.replace('-', '')}")
 
     def _state(self, switch: Switch) -> JSON | None:
         """Return the live row, or None."""
-        shape = self._catalog.shape(_TRIGGER)
+        shape = self._catalog.shape(TRIGGER)
         rows = list(self._records.pages(shape, {"id": {"eq": switch.id}}, _SELECTION))
         return rows[0] if rows else None
 
     def _write(self, verb: str, trigger_id: str, what: str) -> None:
-        type_name = self._catalog.shape(_TRIGGER).type_name
+        type_name = self._catalog.shape(TRIGGER).type_name
         operation = Operation(f"{verb}{type_name}", "(id:$i)", "{id}", {"i": ("UUID!", trigger_id)}, writes=True)
         answer = self._client.records(operation, what)
         if not answer or answer["id"] != trigger_id:
@@ -73,4 +74,4 @@ class Quiet:
 def _switch(row: JSON) -> Switch:
     event = (row.get("settings") or {}).get("eventName") or "a change of records"
     workflow = (row.get("workflow") or {}).get("name") or "a workflow"
-    return Switch(row["id"], _TRIGGER, f"{workflow} (on {event})", {"updatedAt": row["updatedAt"], "deletedAt": None})
+    return Switch(row["id"], TRIGGER, f"{workflow} (on {event})", {"updatedAt": row["updatedAt"], "deletedAt": None})

@@ -6,7 +6,8 @@ Reads come in the form in which a record is written, so that what is read can be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from dentlib.destinations.twenty.client import Client, Operation
@@ -19,6 +20,9 @@ BATCH_ROWS = 200
 
 READ_ROWS = 500
 """Records that one read asks for. The server gives many more, but a note may be long."""
+
+THIN_ROWS = 5_000
+"""Records that one read of a few short fields asks for; the server gave 20,000 and more."""
 
 _DESTROY_ROWS = 200
 SOURCE_ID = "sourceSystemId"
@@ -48,7 +52,7 @@ class Records:
             writes=True,
         )
         answer = self._client.records(operation, what, tag)
-        _same_ids((r["id"] for r in records), answer, what)
+        same_ids((r["id"] for r in records), answer, what)
 
     def update(self, object_name: str, record_id: str, fields: JSON, tag: str) -> None:
         """Change fields of one record; fields left out stay. Raises Refused (`RECORD_NOT_FOUND`) where it is gone."""
@@ -62,7 +66,7 @@ class Records:
             writes=True,
         )
         answer = self._client.records(operation, what, tag)
-        _same_ids([record_id], [answer], what)
+        same_ids([record_id], [answer], what)
 
     def read(self, object_name: str, ids: Sequence[str], *, deleted: bool = False) -> dict[str, JSON]:
         """Read records by id; missing ones are left out, soft-deleted ones too unless `deleted`."""
@@ -74,21 +78,54 @@ class Records:
                 found[record["id"]] = record
         return found
 
-    def scan(self, object_name: str, *, source_prefix: str | None = None) -> Iterator[JSON]:
-        """Read all live records in id order, page by page; with a prefix only those whose source id starts with it."""
+    def find(self, object_name: str, field: str, values: Sequence[str], *, deleted: bool = False) -> list[JSON]:
+        """Read the records whose field, or part of one (`emails.primaryEmail`), is one of the values.
+
+        Compared as the server compares unique values: e-mail addresses in lower case, everything else exactly; of a
+        link the host in lower case and no slash at its end. Empty values find nothing. In id order.
+        """
         shape = self._catalog.shape(object_name)
-        for record in self.pages(shape, _starting(source_prefix), shape.selection):
+        name, _, part = field.partition(".")
+        compared = _COMPARED.get((shape.field(name)["type"], part), str)
+        wanted = list(dict.fromkeys(compared(v) for v in values if v))
+        found: dict[str, JSON] = {}
+        for some in _parts(wanted, READ_ROWS):
+            where: JSON = {name: {part: {"in": some}} if part else {"in": some}}
+            for record in self.pages(shape, {"and": [where, EITHER]} if deleted else where, shape.selection):
+                found[record["id"]] = record
+        return [found[i] for i in sorted(found)]
+
+    def scan(
+        self,
+        object_name: str,
+        *,
+        source_prefix: str | None = None,
+        deleted: bool = False,
+        fields: Sequence[str] | None = None,
+    ) -> Iterator[JSON]:
+        """Read all live records in id order, page by page; with a prefix only those whose source id starts with it.
+
+        `deleted`: soft-deleted ones too. `fields`: only these and the id, in pages of THIN_ROWS.
+        """
+        shape = self._catalog.shape(object_name)
+        where = {"and": [EITHER, _starting(source_prefix)]} if deleted else _starting(source_prefix)
+        if fields is None:
+            rows = self.pages(shape, where, shape.selection)
+        else:
+            rows = self.pages(shape, where, shape.some(fields), rows=THIN_ROWS)
+        for record in rows:
             if source_prefix is None or str(record[SOURCE_ID] or "").startswith(source_prefix):
                 yield record
 
-    def count(self, object_name: str, *, source_prefix: str | None = None) -> int:
-        """Count live records; with a prefix only those whose source id starts with it. One call."""
+    def count(self, object_name: str, *, source_prefix: str | None = None, deleted: bool = False) -> int:
+        """Count live records, with `deleted` all; with a prefix only those whose source id starts with it. One call."""
         shape = self._catalog.shape(object_name)
+        where = {"and": [EITHER, _starting(source_prefix)]} if deleted else _starting(source_prefix)
         if source_prefix is not None and any(c in source_prefix for c in "_%\\"):
             # The server's startsWith takes these for wildcards: count what really starts so.
-            rows = self.pages(shape, _starting(source_prefix), f"{{id {SOURCE_ID}}}")
+            rows = self.pages(shape, where, f"{{id {SOURCE_ID}}}")
             return sum(str(r[SOURCE_ID] or "").startswith(source_prefix) for r in rows)
-        return self.count_where(shape, _starting(source_prefix))
+        return self.count_where(shape, where)
 
     def count_where(self, shape: Shape, where: JSON) -> int:
         """Count the records that a GraphQL filter finds."""
@@ -122,19 +159,22 @@ class Records:
             raise
         return [r["id"] for r in answer or ()]
 
-    def pages(self, shape: Shape, where: JSON, selection: str) -> Iterator[JSON]:
-        """Read what a filter finds, page by page in id order, in the form in which it is written."""
+    def pages(
+        self, shape: Shape, where: JSON, selection: str, *, rows: int = READ_ROWS, as_written: bool = True
+    ) -> Iterator[JSON]:
+        """Read what a filter finds, page by page in id order, in the form in which it is written (or as it comes)."""
         after: str | None = None
         while True:
-            page = self._page(shape, where, selection, after)
-            yield from (_written_form(edge["node"], shape) for edge in page["edges"])
+            page = self._page(shape, where, selection, after, rows)
+            nodes = (edge["node"] for edge in page["edges"])
+            yield from (_written_form(n, shape) for n in nodes) if as_written else nodes
             if not page["pageInfo"]["hasNextPage"]:
                 return
             if page["pageInfo"]["endCursor"] in (after, None):
                 raise Transient(f"read {shape.plural}: the server gives the same page again and again")
             after = page["pageInfo"]["endCursor"]
 
-    def _page(self, shape: Shape, where: JSON, selection: str, after: str | None) -> JSON:
+    def _page(self, shape: Shape, where: JSON, selection: str, after: str | None, rows: int) -> JSON:
         operation = Operation(
             shape.plural,
             "(filter:$f,orderBy:$o,first:$n,after:$a)" if after else "(filter:$f,orderBy:$o,first:$n)",
@@ -142,7 +182,7 @@ class Records:
             {
                 "f": (f"{shape.type_name}FilterInput", where),
                 "o": (f"[{shape.type_name}OrderByInput]", [{"id": "AscNullsFirst"}]),
-                "n": ("Int", READ_ROWS),
+                "n": ("Int", rows),
             }
             | ({"a": ("String", after)} if after else {}),
         )
@@ -150,11 +190,27 @@ class Records:
         return page
 
 
+def _plain_link(url: str) -> str:
+    """Return a link as the server stores it: scheme and host in lower case, no slash at the end."""
+    found = _HOST.match(url)
+    return (found[0].lower() + url[found.end() :]).rstrip("/") if found else url
+
+
+_HOST = re.compile(r"(?i)[a-z][a-z0-9+.-]*://[^/?#]*")
+_COMPARED: dict[tuple[str, str], Callable[[str], str]] = {
+    ("EMAILS", "primaryEmail"): str.lower,
+    ("LINKS", "primaryLinkUrl"): _plain_link,
+    ("UUID", ""): str.lower,
+}
+"""How values are compared, by type and part of the field; otherwise exactly."""
+
+
 def _starting(prefix: str | None) -> JSON:
     return {} if prefix is None else {SOURCE_ID: {"startsWith": prefix}}
 
 
-def _same_ids(sent: Iterable[str], answer: Any, what: str) -> None:
+def same_ids(sent: Iterable[str], answer: Any, what: str) -> None:
+    """Raise InDoubt unless exactly these ids came back, in any order."""
     came = {r["id"] for r in answer} if isinstance(answer, list) and all(answer) else None
     if came != {i.lower() for i in sent}:
         raise InDoubt(f"{what}: other ids came back than were sent", "read back what is there before sending it again")
@@ -170,4 +226,11 @@ def _written_form(node: JSON, shape: Shape) -> JSON:
         money = node.get(name)
         if money and money["amountMicros"] is not None:
             money["amountMicros"] = int(money["amountMicros"])  # BigFloat comes as a number or as text
+    path = node.get("fullPath")
+    if path and "/files/" in path:
+        # A signed url, which would be spoilt by writing it back: the path is what was written.
+        node["fullPath"] = _SIGNED.sub(r"\g<folder>/\g<name>", path)
     return node
+
+
+_SIGNED = re.compile(r"^.*/files/(?P<folder>[\w/-]+)/[^/]+/(?P<name>[^/?]+)(?:\?.*)?$")
