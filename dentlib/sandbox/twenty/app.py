@@ -15,7 +15,7 @@ from aiohttp import web
 from graphql import GraphQLError
 from graphql.language import ast
 
-from dentlib.sandbox.twenty import auth, effects, faults, files, openapi, tokens
+from dentlib.sandbox.twenty import auth, effects, faults, files, openapi, strict, tokens
 from dentlib.sandbox.twenty.bodies import (
     client_config,
     first_words,
@@ -27,7 +27,7 @@ from dentlib.sandbox.twenty.bodies import (
 )
 from dentlib.sandbox.twenty.faults import Faults
 from dentlib.sandbox.twenty.graphql import Document, Executor, place, syntax_answer
-from dentlib.sandbox.twenty.introspect import core_schema, document_problems, introspection
+from dentlib.sandbox.twenty.introspect import document_problems, introspection
 from dentlib.sandbox.twenty.limiter import Limiter
 from dentlib.sandbox.twenty.metadata_graphql import MetadataExecutor, Upload
 from dentlib.sandbox.twenty.metadata_rest import MetadataRest
@@ -113,7 +113,7 @@ class Site:
             return self._ready(self.main), auth.OWNER_KEY
         if self.workspaces == "per-token":
             return self._ready(self._of_token(hashed)), auth.OWNER_KEY
-        raise auth.Unauthenticated("Token invalid.")
+        raise auth.Unauthenticated("Token invalid." if claims else self.state.release.token_refusal)
 
     def _of_token(self, hashed: str) -> Workspace:
         """The workspace of an opaque token, made or opened when needed; only the latest are kept in memory."""
@@ -190,6 +190,8 @@ class Site:
     def _rest(self, request: web.Request, path: str, body: bytes) -> web.Response:
         try:
             token = auth.bearer(request.headers.get("Authorization"))
+            if token is None and self.state.release.token_in_query:
+                token = request.query.get("token")
             if token is None:
                 raise auth.missing()
             space, caller = self.authenticate(token)
@@ -241,7 +243,8 @@ class Site:
         if path == "/metadata":
             status, answer = MetadataExecutor(space, caller, document).run()
             return json_answer(answer, status)
-        return json_answer(self._core(space, caller, document))
+        status, answer = self._core(space, caller, document)
+        return json_answer(answer, status)
 
     def _graphql_body(self, request: web.Request, body: bytes) -> Json:
         if request.content_type == "multipart/form-data":
@@ -272,10 +275,10 @@ class Site:
         if any(name in ("__schema", "__type") for name in names):
             return {"errors": [_hidden(node) for node in _introspective(document)]}
         if path == "/metadata":
-            return {"errors": [auth.forbidden_resource().graphql()], "data": None}
+            return {"errors": [auth.forbidden_resource(self.state.release).graphql()], "data": None}
         return {"errors": [_unknown_root(document, node) for node in document.roots]}
 
-    def _core(self, space: Workspace, caller: Caller, document: Document) -> Json:
+    def _core(self, space: Workspace, caller: Caller, document: Document) -> tuple[int, Json]:
         executor = Executor(space, caller, document)
         extra: dict[str, Callable[[ast.FieldNode], Any]] = {
             "search": lambda node: self._search(executor, node),
@@ -283,21 +286,26 @@ class Site:
         }
         names = [node.name.value for node in document.roots]
         if any(name in ("__schema", "__type") for name in names):
-            return introspection(core_schema(space.catalog), document.parsed, document.variables, None)
+            return 200, introspection(space.schema, document.parsed, document.variables, None)
+        if space.release.core_roots:
+            core = MetadataExecutor(space, caller, document)
+            extra.update(dict.fromkeys([*core.queries, *core.mutations], core.root))
+        if space.release.strict_documents and (refused := strict.refused(space, document, Upload)):
+            return refused
         if document.kind == "mutation" and any(_is_user_only(name, space) for name in names):
-            return {"errors": [auth.forbidden_resource().graphql()], "data": None}
+            return 200, {"errors": [auth.forbidden_resource(space.release).graphql()], "data": None}
         unknown = [
             n
             for n in document.roots
             if f"{document.kind} {n.name.value}" not in space.roots and n.name.value not in extra
         ]
         if unknown:
-            return {"errors": self._unknown(space, document, unknown)}
-        return executor.run(lambda node: extra[node.name.value](node))
+            return 200, {"errors": self._unknown(space, document, unknown)}
+        return 200, executor.run(lambda node: extra[node.name.value](node))
 
     def _unknown(self, space: Workspace, document: Document, unknown: list[ast.FieldNode]) -> list[Json]:
         """Root fields that don't exist send the document to the strict path, which checks its types as well."""
-        strict = document_problems(core_schema(space.catalog), document.parsed)
+        strict = document_problems(space.schema, document.parsed)
         told = [one for one in strict if one["message"].startswith(("Unknown type", "Cannot query field"))]
         roots = {str(place(node)) for node in unknown}
         kept = [
@@ -353,7 +361,7 @@ class Site:
                 raise auth.missing()
             space, caller = self.authenticate(token)
             if caller.is_limited:
-                raise auth.forbidden_resource()
+                raise auth.forbidden_resource(self.state.release)
             given = orjson.loads(body) if body else {}
             return json_answer(self._steer(space, path.removeprefix("/sandbox/"), given))
         except Refusal as refusal:

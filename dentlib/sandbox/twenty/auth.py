@@ -12,6 +12,7 @@ from dentlib.sandbox.twenty import tokens
 from dentlib.sandbox.twenty.ids import new_id
 from dentlib.sandbox.twenty.refusals import Json, Refusal
 from dentlib.sandbox.twenty.state import State, dumps
+from dentlib.sandbox.twenty.versions import Release
 from dentlib.sandbox.twenty.workspace import Caller, Workspace
 
 OWNER_KEY = Caller(key_id="00000000-0000-4000-8000-00000000c0de", name="loader", role="admin")
@@ -37,9 +38,9 @@ def missing() -> Refusal:
     return Refusal("Missing authentication token", status=403, error="FORBIDDEN_EXCEPTION", code="FORBIDDEN")
 
 
-def forbidden_resource() -> Refusal:
+def forbidden_resource(of: Release) -> Refusal:
     """What only a signed-in user may ask."""
-    return Refusal("Forbidden resource", status=403, error="Forbidden", code="FORBIDDEN")
+    return Refusal("Forbidden resource", status=403, error="Forbidden", code=of.forbidden_code)
 
 
 def token_hash(token: str) -> str:

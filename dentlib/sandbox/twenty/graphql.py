@@ -18,6 +18,15 @@ from dentlib.sandbox.twenty.refusals import Json, Refusal, not_found
 from dentlib.sandbox.twenty.workspace import Caller, Workspace
 
 MAX_ROOTS = 20
+_BAD_INPUT = "BAD_USER_INPUT"
+_TOO_MANY: Json = {
+    "id": "4LVaa7",
+    "message": "The request is too complex to process. Please try reducing the amount of requested root resolvers.",
+}
+_REPEATED: Json = {
+    "id": "UrzTjS",
+    "message": "Duplicate root resolver found. Each root resolver can only be called once per document.",
+}
 parse_cached = lru_cache(maxsize=1024)(parse)
 
 
@@ -25,6 +34,7 @@ class Document:
     """One parsed request: its operation, fragments and variables. Raises GraphQLError (syntax)."""
 
     def __init__(self, text: str, variables: Json | None, operation_name: str | None = None) -> None:
+        self.text = text
         parsed = parse_cached(text) if len(text) < 20_000 else parse(text)
         operations = [one for one in parsed.definitions if isinstance(one, ast.OperationDefinitionNode)]
         self.parsed = parsed
@@ -122,14 +132,15 @@ class Executor:
         """Run every root field; each fails or succeeds by itself. `resolve` answers roots that aren't records."""
         document = self.document
         names = [node.name.value for node in document.roots]
-        if len(names) > MAX_ROOTS:
-            return self._too_much(
-                f"Query too complex - Too many root resolvers requested: {len(names)} - "
-                f"Maximum allowed root resolvers: {MAX_ROOTS}"
-            )
-        for at, name in enumerate(names):
-            if name in names[:at]:
-                return self._too_much(f'Duplicate root resolver: "{name}"')
+        too_many = (
+            f"Query too complex - Too many root resolvers requested: {len(names)} - "
+            f"Maximum allowed root resolvers: {MAX_ROOTS}"
+        )
+        repeated = next((name for at, name in enumerate(names) if name in names[:at]), None)
+        if len(names) > MAX_ROOTS and not (repeated and self.space.release.lone_root_errors):
+            return self._too_much(too_many, _TOO_MANY)
+        if repeated:
+            return self._too_much(f'Duplicate root resolver: "{repeated}"', _REPEATED)
         data: Json = {}
         errors: list[Json] = []
         refused: Refusal | None = None
@@ -156,9 +167,12 @@ class Executor:
     def _root(self, name: str) -> tuple[str, Object] | None:
         return self.space.roots.get(f"{self.document.kind} {name}")
 
-    @staticmethod
-    def _too_much(message: str) -> Json:
-        return {"data": {}, "errors": [{"message": message, "extensions": {"code": "BAD_USER_INPUT"}}]}
+    def _too_much(self, message: str, friendly: Json) -> Json:
+        if self.space.release.lone_root_errors:
+            return {
+                "errors": [{"message": message, "extensions": {"userFriendlyMessage": friendly, "code": _BAD_INPUT}}]
+            }
+        return {"data": {}, "errors": [{"message": message, "extensions": {"code": _BAD_INPUT}}]}
 
     def _run_root(self, operation: str, obj: Object, node: ast.FieldNode) -> Any:
         model = self.space.model(obj)

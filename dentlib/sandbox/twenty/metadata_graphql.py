@@ -138,19 +138,20 @@ class MetadataExecutor:
         data: Json = {}
         try:
             for node in document.roots:
-                data[response_key(node)] = self._root(node)
+                data[response_key(node)] = self.root(node)
         except Refusal as refusal:
             return 200, {"errors": [refusal.graphql()], "data": None}
         return 200, {"data": data}
 
-    def _root(self, node: ast.FieldNode) -> Any:
+    def root(self, node: ast.FieldNode) -> Any:
+        """Answer one root field. Raises Refusal."""
         name = node.name.value
         if name == "__typename":
             return self.document.kind.capitalize()
         is_query = self.document.kind == "query"
         resolve = (self.queries if is_query else self.mutations).get(name)
         if resolve is None:
-            raise auth.forbidden_resource()
+            raise auth.forbidden_resource(self.space.release)
         if self.caller.is_limited and not is_query and "Upload" not in name and not name.startswith("upload"):
             raise permission_denied()
         return self._pick(resolve(self.document.arguments(node)), node)

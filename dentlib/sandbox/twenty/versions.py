@@ -58,8 +58,6 @@ class Release:
     """[355] [301] [740]: a document is checked against the schema first: refused whole, bad variables with HTTP 400."""
     lone_root_errors: bool = False
     """[737] [758]: a document with too many or repeated roots is refused without `data`, repeats before the number."""
-    rate_counts_roots: bool = False
-    """[957]: each root field is told to be refused."""
     core_roots: bool = False
     """[484] [671]: `/graphql` serves some of the fields of `/metadata` as well, `uploadFile` among them."""
 
@@ -162,7 +160,6 @@ RELEASES: Mapping[str, Release] = {
             file_paths=True,
             strict_documents=True,
             lone_root_errors=True,
-            rate_counts_roots=True,
             core_roots=True,
             checks_emails=False,
             lists_options=False,

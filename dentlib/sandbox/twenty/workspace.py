@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
+from graphql import GraphQLSchema
 
 from dentlib.clock import Clock, stamp
 from dentlib.sandbox.twenty.catalog import Catalog, Object
+from dentlib.sandbox.twenty.introspect import core_schema
 from dentlib.sandbox.twenty.limiter import Limiter
 from dentlib.sandbox.twenty.model import Model
 from dentlib.sandbox.twenty.refusals import Json
@@ -78,6 +80,7 @@ class Workspace:
         self.lowest: dict[int, float] = {}
         self._models: dict[int, Model] = {}
         self._roots: dict[str, tuple[str, Object]] | None = None
+        self._schema: GraphQLSchema | None = None
 
     @property
     def release(self) -> Release:
@@ -111,6 +114,7 @@ class Workspace:
         """Drop what was compiled from metadata."""
         self._models.clear()
         self._roots = None
+        self._schema = None
 
     def reload(self) -> None:
         """Read the metadata again, after a change that was undone."""
@@ -122,6 +126,13 @@ class Workspace:
         """Switch a feature flag of the workspace."""
         self.flags[key] = value
         self.state.db.execute("UPDATE workspace SET flags=? WHERE ws=?", (dumps(self.flags), self.ws))
+
+    @property
+    def schema(self) -> GraphQLSchema:
+        """The schema of `/graphql` for this workspace's objects."""
+        if self._schema is None:
+            self._schema = core_schema(self.catalog)
+        return self._schema
 
     @property
     def roots(self) -> dict[str, tuple[str, Object]]:
