@@ -11,7 +11,7 @@ import dentlib
 
 PACKAGE = Path(dentlib.__file__).parent
 BASE = ("errors", "assets", "clock", "model", "facts", "privacy")
-GROUND = ("workdb", "yamltext", "gx_duckdb", "checks", "engagement", "approvals", "vocabulary", "pairs")
+GROUND = ("workdb", "yamltext", "filetypes", "gx_duckdb", "checks", "engagement", "approvals", "vocabulary", "pairs")
 STAGE_PACKAGES = ("documents", "loading", "destinations", "mapping", "audit", "extraction")
 APART = ("sandbox", "samples")
 MAIN_LINE = ("desk", "results", "assembly", "telling", "stages", "errands")

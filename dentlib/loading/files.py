@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
 
 from dentlib.errors import Refused
+from dentlib.filetypes import START_BYTES, oddity
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience
 from dentlib.loading.rows import Row
@@ -38,28 +40,94 @@ def sha256_of(path: Path) -> str:
 
 def send_file(
     ledger: Ledger, destination: Destination, step: LoadStep, row: Row, *, run_id: str, patience: Patience, hook: Hook
-) -> list[JSON]:
-    """Upload the row's file unless the ledger knows that it was, and return the file field's value.
+) -> JSON:
+    """Upload the row's file unless the ledger knows that it was, and return the fields by which its record names it.
 
-    Resumable: the ticket of an upload is recorded before its bytes are sent. Raises FileRefused.
+    Size and kind are looked at before any call. Resumable: the ticket of an upload is recorded, with the bytes' sha256,
+    before they are sent, and taken up only for the same bytes. Raises FileRefused; the ledger then has file and path.
     """
     path = Path(str(row.file_path))
     try:
+        before = path.stat()
         digest = sha256_of(path)
+        fault = _fault_of(path, before.st_size, destination.capabilities.max_upload_mb)
     except OSError as error:
         raise FileRefused("file_missing", f"the file can't be read: {error.strerror}") from error
     upload = _Upload(ledger, step, row.source_key, path, digest, run_id)
     state, ticket = upload.known()
     try:
-        if ticket is None or state == "void":
+        if fault:
+            raise FileRefused(*fault)
+        if ticket is None or state not in ("begun", "sent"):
             ticket = upload.begin(destination, step, path, patience, hook)
             ticket = upload.finish(destination, ticket, path, patience, hook)
         elif state == "begun":
             ticket = _taken_up(upload, destination, step, path, ticket, patience, hook)
+        if (before.st_size, before.st_mtime_ns) != _size_and_time(path):
+            raise FileRefused("file_changed", "the file was changed while it was sent; run again")
     except Refused as refusal:
+        upload.refused(*refused_reason(refusal, row.payload))
         raise FileRefused(*refused_reason(refusal, row.payload)) from refusal
+    except FileRefused as refusal:
+        upload.refused(refusal.code, refusal.words)
+        raise
     label = row.payload.get("name")
-    return [{"fileId": ticket.file_id, "label": label if isinstance(label, str) and label else path.name}]
+    return destination.file_fields(step.file_field, ticket, label if isinstance(label, str) and label else path.name)
+
+
+def file_keys(destination: Destination, step: LoadStep, record: Mapping[str, object]) -> list[str]:
+    """Return the fields of a record by which it names its file, in whichever form this destination has them."""
+    if not step.file_field:
+        return []
+    probes = (FileTicket("", ""), FileTicket("a/b", ""))
+    keys = {key for probe in probes for key in destination.file_fields(step.file_field, probe, "")}
+    return sorted(keys & record.keys())
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A file that was not sent: where it lies, its sha256, and why."""
+
+    step: str
+    source_key: str
+    path: str
+    sha256: str
+    code: str
+    words: str
+
+
+def refused_files(ledger: Ledger) -> tuple[RefusedFile, ...]:
+    """Return the files that could not be sent and were not sent later either. Reads only."""
+    newest = {
+        (e.body["step"], e.body["key"]): e.body for e in ledger.entries("kind = 'upload' AND seq > ?", ledger.epoch)
+    }
+    return tuple(
+        RefusedFile(b["step"], b["key"], b["path"], b["sha256"], b["code"], b["words"])
+        for b in newest.values()
+        if b["state"] == "refused"
+    )
+
+
+def _fault_of(path: Path, size_bytes: int, max_upload_mb: float | None) -> tuple[str, str] | None:
+    if max_upload_mb is not None and size_bytes > max_upload_mb * 1_000_000:
+        return "file_too_large", f"the file has {size_bytes:,} bytes, the destination takes {max_upload_mb:,g} MB"
+    with path.open("rb") as file:
+        found = oddity(path.name, file.read(START_BYTES))
+    return (found, _ODD[found]) if found in _ODD else None
+
+
+_ODD = {
+    "file_without_extension": "the file's name has no extension, by which its kind is known",
+    "file_not_what_it_says": "the file's content is not what its extension says",
+}
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        now = path.stat()
+    except OSError:
+        return -1, -1
+    return now.st_size, now.st_mtime_ns
 
 
 def _taken_up(
@@ -99,6 +167,11 @@ class _Upload:
         for state, ticket in self._ledger.rows(sql, self._body["step"], self._body["key"], self._sha256):
             return state, FileTicket(**orjson.loads(ticket))
         return "void", None
+
+    def refused(self, code: str, words: str) -> None:
+        """Keep that the file was refused, with its path, so that it is listed and never dropped."""
+        body = {**self._body, "ticket": asdict(FileTicket("", "")), "state": "refused", "code": code, "words": words}
+        self._ledger.append("upload", body, run=self._run_id)
 
     def note(self, ticket: FileTicket, state: str) -> None:
         self._ledger.append("upload", {**self._body, "ticket": asdict(ticket), "state": state}, run=self._run_id)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
+
 from dentlib.errors import Refused
 from dentlib.loading.ledger import Entry, Ledger
 from dentlib.loading.patience import Hook, Patience, no_hook
@@ -45,7 +47,7 @@ def _uploads(ledger: Ledger) -> list[Entry]:
     newest: dict[str, Entry] = {}
     for entry in ledger.entries("kind = 'upload' AND seq > ?", ledger.epoch):
         newest[entry.body["ticket"]["file_id"]] = entry
-    return [e for e in newest.values() if e.body["state"] != "void"]
+    return [e for e in newest.values() if e.body["state"] in ("begun", "sent")]
 
 
 def _used(ledger: Ledger, upload: Entry) -> bool:
@@ -54,9 +56,8 @@ def _used(ledger: Ledger, upload: Entry) -> bool:
     if current is None or current.made < upload.seq:
         return False
     made = ledger.entry(current.made)
-    file_id = upload.body["ticket"]["file_id"]
-    files: list[JSON] = next(r for r in made.records() if r["id"] == current.record_id).get(upload.body["field"]) or []
-    return any(f["fileId"] == file_id for f in files)
+    record = next(r for r in made.records() if r["id"] == current.record_id)
+    return f'"{upload.body["ticket"]["file_id"]}"' in orjson.dumps(record).decode()
 
 
 def _remove(ledger: Ledger, destination: Destination, upload: Entry, patience: Patience, hook: Hook) -> None:
@@ -65,7 +66,8 @@ def _remove(ledger: Ledger, destination: Destination, upload: Entry, patience: P
     if body["state"] == "begun":
         ticket = patience.idempotent(lambda: destination.finish_upload(ticket, Path(body["path"])))
     step = PREFIX + body["step"]
-    record: JSON = {"id": record_id(ledger.engagement, step, ticket.file_id), body["field"]: [_file(ticket, body)]}
+    named = destination.file_fields(body["field"], ticket, Path(body["path"]).name)
+    record: JSON = {"id": record_id(ledger.engagement, step, ticket.file_id), **named}
     call = ledger.begin_call(
         run="",
         step=step,
@@ -80,7 +82,3 @@ def _remove(ledger: Ledger, destination: Destination, upload: Entry, patience: P
         patience.transient(lambda: destination.create(body["object"], [record], f"probe_c{call}"))
     finally:
         sweep_probes(ledger, destination, patience=patience, hook=hook)
-
-
-def _file(ticket: FileTicket, body: JSON) -> JSON:
-    return {"fileId": ticket.file_id, "label": Path(body["path"]).name}

@@ -7,19 +7,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from dentlib.filetypes import START_BYTES, oddity
 from dentlib.mapping.references import FILE_TABLE
 from dentlib.mapping.values import file_label
-
-# The destination stores what it recognises under its true type (a PNG named .pdf becomes .png), but refuses a file
-# whose content it can't recognise under an extension that it can.
-_MAGIC = {
-    "pdf": (b"%PDF",),
-    "png": (b"\x89PNG\r\n\x1a\n",),
-    "jpg": (b"\xff\xd8\xff",),
-    "jpeg": (b"\xff\xd8\xff",),
-    "gif": (b"GIF87a", b"GIF89a"),
-    "zip": (b"PK\x03\x04", b"PK\x05\x06"),
-}
 
 
 def look_at_files(
@@ -91,12 +81,9 @@ def _look(
 
 def _look_inside(path: Path, name: str) -> str:
     """Compare a file's first bytes with its extension; return the code of what is odd."""
-    wanted = _MAGIC.get(name.rsplit(".", 1)[-1].strip().lower())
-    if not wanted:
-        return ""
     with path.open("rb") as file:
-        start = file.read(16)
-    if not start or start.startswith(wanted):
-        return ""
-    known = tuple(m for magics in _MAGIC.values() for m in magics)
-    return "file_of_another_kind" if start.startswith(known) else "file_not_what_it_says"
+        start = file.read(START_BYTES)
+    found = oddity(name, start) if start else ""
+    # The destination stores what it recognises under its true type (a PNG named .pdf becomes .png), but refuses a file
+    # whose content it can't recognise under an extension that it can.
+    return "" if found == "file_without_extension" else found
