@@ -145,7 +145,7 @@ class MetadataWriter:
         """Change an object's labels, names or state. Raises Refusal."""
         found = self.catalog.by_id(object_id)
         if found is None:
-            raise _missing_object()
+            raise _missing_object(self.space.release)
         check_object_update(self.catalog, found, update)
         with self._change():
             found.doc = {**found.doc, **{k: v for k, v in update.items() if k in _EDITABLE_OBJECT}}
@@ -154,7 +154,7 @@ class MetadataWriter:
 
     def delete_object(self, object_id: str) -> Object:
         """Delete a custom object, its records and everything that pointed at it. Raises Refusal."""
-        gone = check_object_deletion(self.catalog.by_id(object_id))
+        gone = check_object_deletion(self.space.release, self.catalog.by_id(object_id))
         with self._change():
             ws = self.space.ws
             for one in list(gone.fields.values()):
@@ -177,12 +177,12 @@ class MetadataWriter:
         """Create a field, or both sides of a relation. Raises MetadataRefused or Refusal."""
         owner = self.catalog.by_id(str(given.get("objectMetadataId")))
         if owner is None:
-            raise _missing_object()
+            raise _missing_object(self.space.release)
         given = with_option_ids(given)
         check_field(self.catalog, owner, given)
         with self._change():
             if given.get("isNullable") is False and given.get("defaultValue") is None and self._has_records(owner):
-                raise migration_failed("fieldMetadata")
+                raise migration_failed(self.space.release, "fieldMetadata")
             made = self._create(owner, given)
             self._show(owner, made)
             if made.doc["isUnique"]:
@@ -250,7 +250,7 @@ class MetadataWriter:
         """Change a field; renamed options move their records, removed ones reset them. Raises Refusal."""
         found = self.catalog.field_by_id(field_id)
         if found is None:
-            check_field_deletion(None)
+            check_field_deletion(self.catalog, None)
         assert found is not None
         owner = self.catalog.objects[found.obj]
         check_field_update(self.space.release, owner, found, update)
@@ -307,11 +307,11 @@ class MetadataWriter:
                 (found.slot, self.space.ws, found.obj),
             )
         except sqlite3.IntegrityError:
-            raise migration_failed("index") from None
+            raise migration_failed(self.space.release, "index") from None
 
     def delete_field(self, field_id: str) -> Field:
         """Delete a custom field with its values; a relation takes its other side along. Raises Refusal."""
-        gone = check_field_deletion(self.catalog.field_by_id(field_id))
+        gone = check_field_deletion(self.catalog, self.catalog.field_by_id(field_id))
         with self._change():
             group = [gone]
             if gone.doc.get("morphId"):
@@ -351,7 +351,7 @@ class MetadataWriter:
         """Note an index over some fields; never unique, as the API has no way to say so. Raises Refusal."""
         owner = self.catalog.by_id(str(given.get("objectMetadataId")))
         if owner is None:
-            raise _missing_object()
+            raise _missing_object(self.space.release)
         index_id = new_id()
         doc: Json = {
             "id": index_id,
@@ -374,7 +374,7 @@ class MetadataWriter:
         """Remove an index. Raises Refusal."""
         row = self.state.one("SELECT doc FROM index_metadata WHERE ws=? AND id=?", (self.space.ws, index_id))
         if row is None:
-            raise _missing_object()
+            raise _missing_object(self.space.release)
         with self.state.write():
             self.state.db.execute("DELETE FROM index_metadata WHERE ws=? AND id=?", (self.space.ws, index_id))
             self.catalog.bump()
@@ -382,9 +382,9 @@ class MetadataWriter:
         return found
 
 
-def _missing_object() -> Any:
+def _missing_object(of: Release) -> Any:
     try:
-        check_object_deletion(None)
+        check_object_deletion(of, None)
     except Exception as refusal:
         return refusal
     raise AssertionError("a missing object is always refused")

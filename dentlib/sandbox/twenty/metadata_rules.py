@@ -15,7 +15,17 @@ import orjson
 from dentlib.sandbox.twenty.catalog import Catalog, Field, Object
 from dentlib.sandbox.twenty.composites import EMPTY
 from dentlib.sandbox.twenty.ids import new_id
-from dentlib.sandbox.twenty.metadata_refusals import MetadataRefused, cause_of, entry_of, follow_up_of
+from dentlib.sandbox.twenty.metadata_refusals import (
+    MetadataRefused,
+    cause_of,
+    entry_of,
+    field_of,
+    follow_up_of,
+    known_object,
+    new_field,
+    new_object,
+    thing,
+)
 from dentlib.sandbox.twenty.refusals import Json, Refusal
 from dentlib.sandbox.twenty.versions import Release
 
@@ -23,8 +33,10 @@ LONGEST_NAME = 63
 _NAME = re.compile(r"[a-z][a-zA-Z0-9]*")
 _OPTION_VALUE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _NEVER_UNIQUE = frozenset(
-    {"FULL_NAME", "ADDRESS", "CURRENCY", "ACTOR", "RICH_TEXT", "RAW_JSON", "ARRAY", "MULTI_SELECT", "FILES", "RATING"}
+    {"FULL_NAME", "ADDRESS", "CURRENCY", "ACTOR", "RICH_TEXT", "RICH_TEXT_V2", "RAW_JSON", "ARRAY", "MULTI_SELECT"}
+    | {"FILES", "RATING"}
 )
+_LINKS = frozenset({"RELATION", "MORPH_RELATION"})
 _SYSTEM_FIELDS = (
     "name",
     "id",
@@ -41,20 +53,22 @@ _NOT_ALLOWED = "This field cannot be modified."
 
 def check_object(catalog: Catalog, given: Json) -> None:
     """Check `createOneObject`'s input. Raises MetadataRefused."""
+    of, code = catalog.release, "INVALID_OBJECT_INPUT"
     singular, plural = str(given["nameSingular"]), str(given["namePlural"])
+    labels = {str(given["labelSingular"]), str(given["labelPlural"])}
     taken = {name for obj in catalog.objects.values() for name in (obj.name, obj.plural)}
-    causes = [
-        cause for name in (singular, plural) if (cause := _name_cause(catalog.release, name, "INVALID_OBJECT_INPUT"))
-    ]
+    causes = [cause for name in (singular, plural) for cause in _name_causes(of, name, code)]
+    same = "The singular and plural {} cannot be the same for an object"
     if not causes and singular == plural:
-        causes = [
-            cause_of("INVALID_OBJECT_INPUT", "The singular and plural names cannot be the same for an object", singular)
-        ]
+        causes = [cause_of(code, same.format("names"), singular)]
+    if not causes and of.old_metadata and len(labels) == 1:
+        causes = [cause_of(code, same.format("labels"), labels.pop())]
     if not causes and {singular, plural} & taken:
         causes = [cause_of("OBJECT_ALREADY_EXISTS", "Object already exists")]
     if causes:
-        entity = {"universalIdentifier": new_id(), "namePlural": plural, "nameSingular": singular}
-        raise MetadataRefused("creating object", _object_follow_ups(entity, entry_of("objectMetadata", entity, causes)))
+        entity = new_object(of, singular, plural)
+        cause = entry_of("objectMetadata", entity, causes)
+        raise MetadataRefused(of, "creating object", _object_follow_ups(of, entity, cause))
 
 
 def check_object_update(catalog: Catalog, obj: Object, given: Json) -> None:
@@ -65,16 +79,16 @@ def check_object_update(catalog: Catalog, obj: Object, given: Json) -> None:
         if name is None or name == obj.doc[key]:
             continue
         others = {n for other in catalog.objects.values() if other is not obj for n in (other.name, other.plural)}
-        cause = _name_cause(catalog.release, str(name), "INVALID_OBJECT_INPUT")
-        if cause is None and name in others:
-            cause = cause_of("OBJECT_ALREADY_EXISTS", "Object already exists")
-        causes += [cause] if cause else []
+        broken = _name_causes(catalog.release, str(name), "INVALID_OBJECT_INPUT")
+        if not broken and name in others:
+            broken = [cause_of("OBJECT_ALREADY_EXISTS", "Object already exists")]
+        causes += broken
     if causes:
-        entry = entry_of("objectMetadata", _object_entity(obj), causes, verb="update")
-        raise MetadataRefused("updating object", {"objectMetadata": [entry]})
+        entry = entry_of("objectMetadata", known_object(catalog.release, obj), causes, verb="update")
+        raise MetadataRefused(catalog.release, "updating object", {"objectMetadata": [entry]})
 
 
-def check_object_deletion(obj: Object | None) -> Object:
+def check_object_deletion(of: Release, obj: Object | None) -> Object:
     """Check `deleteOneObject`; returns the object. Raises Refusal when it is not there or standard."""
     if obj is None:
         raise Refusal(
@@ -85,48 +99,82 @@ def check_object_deletion(obj: Object | None) -> Object:
         )
     if obj.is_custom:
         return obj
-    system = [one for one in obj.fields.values() if one.doc.get("isSystem")]
-    refused = cause_of("FIELD_MUTATION_NOT_ALLOWED", "System fields cannot be deleted")
-    fields = [entry_of("fieldMetadata", _field_entity(one.name, obj), [refused], verb="delete") for one in system]
     cause = cause_of("INVALID_OBJECT_INPUT", "Standard objects cannot be deleted")
-    entry = entry_of("objectMetadata", _object_entity(obj), [cause], verb="delete")
-    raise MetadataRefused("deleting object", {"fieldMetadata": fields, "objectMetadata": [entry]})
+    entry = entry_of("objectMetadata", known_object(of, obj), [cause], verb="delete")
+    errors = {"fieldMetadata": _undeletable_fields(of, obj), "objectMetadata": [entry]}
+    raise MetadataRefused(of, "deleting object", errors)
+
+
+def _undeletable_fields(of: Release, obj: Object) -> list[Json]:
+    if of.old_metadata:
+        return [
+            entry_of("fieldMetadata", _known_field(of, one, obj), _why_kept(one, obj), verb="delete")
+            for one in obj.fields.values()
+            if one.type not in _LINKS
+        ]
+    refused = cause_of("FIELD_MUTATION_NOT_ALLOWED", "System fields cannot be deleted")
+    system = [one for one in obj.fields.values() if one.doc.get("isSystem")]
+    return [entry_of("fieldMetadata", new_field(of, one.name, obj), [refused], verb="delete") for one in system]
+
+
+def _why_kept(one: Field, owner: Object) -> list[Json]:
+    """Why a standard field can't be deleted, in the old words [929] [942]."""
+    kept = cause_of("INVALID_FIELD_INPUT", "Standard Fields can't be deleted")
+    causes = [{**kept, "userFriendlyMessage": "Standard fields cannot be deleted"}]
+    if owner.doc.get("labelIdentifierFieldMetadataId") == one.id:
+        told = "Cannot delete, please update the label identifier field first"
+        causes.insert(0, cause_of("FIELD_MUTATION_NOT_ALLOWED", told))
+    return causes
+
+
+def _known_field(of: Release, one: Field, owner: Object) -> Json:
+    named = new_field(of, one.name, owner)
+    return {**named, "id": one.id, "universalIdentifier": one.doc["universalIdentifier"]}
 
 
 def check_field(catalog: Catalog, owner: Object, given: Json) -> None:
     """Check `createOneField`'s input, the other side of a relation included. Raises MetadataRefused."""
-    kind, name = str(given["type"]), str(given["name"])
-    _check_payload(kind, given)
-    causes = _field_name_causes(catalog.release, owner, name) + _type_causes(kind, name, given)
+    of, kind, name = catalog.release, str(given["type"]), str(given["name"])
+    _check_payload(of, kind, given)
+    causes = _field_name_causes(of, owner, name) + _type_causes(of, kind, name, given)
     errors: dict[str, list[Json]] = {}
     if causes:
-        errors["fieldMetadata"] = [entry_of("fieldMetadata", _field_entity(name, owner), causes)]
+        errors["fieldMetadata"] = [entry_of("fieldMetadata", new_field(of, name, owner), causes)]
     inverse = _inverse_entries(catalog, owner, given, failed=bool(causes))
     if inverse:
         errors.setdefault("fieldMetadata", []).extend(inverse)
     if errors:
-        columns = 2 * len(errors["fieldMetadata"])
-        errors["viewField"] = [
-            follow_up_of("viewField", "INVALID_VIEW_DATA", "Field metadata not found") for _ in range(columns)
-        ]
-        raise MetadataRefused("creating fields", errors)
-    check_unique(name, kind, given.get("isUnique"), given.get("defaultValue"))
+        raise MetadataRefused(of, "creating fields", {**errors, **_field_follow_ups(of, errors, kind, bool(causes))})
+    check_unique(of, name, kind, given.get("isUnique"), given.get("defaultValue"))
 
 
-def check_unique(name: str, kind: str, is_unique: Any, default: Any) -> None:
+def _field_follow_ups(of: Release, errors: dict[str, list[Json]], kind: str, own: bool) -> dict[str, list[Json]]:
+    """The errors that the real server adds for what a new field would bring along: its columns in views, its index."""
+    if not of.old_metadata:
+        lost = [follow_up_of(of, "viewField", "INVALID_VIEW_DATA", "Field metadata not found")]
+        return {"viewField": lost * (2 * len(errors["fieldMetadata"]))}
+    if kind not in _LINKS or not own:
+        return {}
+    lost_field = cause_of("INDEX_FIELD_NOT_FOUND", "Could not find index field related field metadata")
+    told = {**lost_field, "userFriendlyMessage": "Field referenced in index does not exist"}
+    return {"index": [entry_of("index", thing(of, name=f"IDX_{new_id().replace('-', '')[:27]}"), [told])]}
+
+
+def check_unique(of: Release, name: str, kind: str, is_unique: Any, default: Any) -> None:
     """Check that a field may have a unique index. Raises MetadataRefused."""
     if not is_unique:
         return
-    if kind in _NEVER_UNIQUE:
+    if kind in _NEVER_UNIQUE or (of.old_metadata and kind in _LINKS):
         code, why = "INDEX_FIELD_INVALID_TYPE_FOR_UNIQUE", f"{kind} fields cannot be unique."
     elif default is not None:
         code, why = "INDEX_FIELD_INVALID_DEFAULT_VALUE", f"{kind} fields cannot have a default value."
     else:
         return
-    message = f"Unique index cannot be created for field {name} of type {kind}"
-    entity = {"universalIdentifier": new_id(), "name": f"IDX_UNIQUE_{new_id().replace('-', '')[:27]}"}
+    field, of_type = ("{fieldName}", "{fieldType}") if of.old_metadata else (name, kind)
+    message = f"Unique index cannot be created for field {field} of type {of_type}"
+    entity = thing(of, name=f"IDX_UNIQUE_{new_id().replace('-', '')[:27]}")
     entry = entry_of("index", entity, [{"code": code, "message": message, "userFriendlyMessage": why}])
-    raise MetadataRefused("creating fields", {"index": [entry]})
+    raise MetadataRefused(of, "creating fields", {"index": [entry]})
 
 
 def check_field_update(of: Release, owner: Object, field: Field, given: Json) -> None:
@@ -143,17 +191,16 @@ def check_field_update(of: Release, owner: Object, field: Field, given: Json) ->
         )
     causes = _field_name_causes(of, owner, str(name)) if name is not None and name != field.name else []
     if "options" in given and field.type in ("SELECT", "MULTI_SELECT"):
-        causes += _option_causes(given["options"])
+        causes += _option_causes(of, given["options"])
     if causes:
-        entry = entry_of("fieldMetadata", _field_entity(str(name or field.name), owner), causes, verb="update")
-        raise MetadataRefused("updating fields", {"fieldMetadata": [entry]})
+        entry = entry_of("fieldMetadata", new_field(of, str(name or field.name), owner), causes, verb="update")
+        raise MetadataRefused(of, "updating fields", {"fieldMetadata": [entry]})
     if not field.doc.get("isUnique"):
-        check_unique(
-            field.name, field.type, given.get("isUnique"), given.get("defaultValue", field.doc.get("defaultValue"))
-        )
+        default = given.get("defaultValue", field.doc.get("defaultValue"))
+        check_unique(of, field.name, field.type, given.get("isUnique"), default)
 
 
-def check_field_deletion(field: Field | None) -> Field:
+def check_field_deletion(catalog: Catalog, field: Field | None) -> Field:
     """Check `deleteOneField`; returns the field. Raises Refusal when it is not there or standard."""
     if field is None:
         raise Refusal(
@@ -164,6 +211,11 @@ def check_field_deletion(field: Field | None) -> Field:
             sub_code="FIELD_METADATA_NOT_FOUND",
             friendly="Field not found.",
         )
+    if not field.doc.get("custom") and catalog.release.old_metadata:
+        owner = catalog.objects[field.obj]
+        known = _known_field(catalog.release, field, owner)
+        entry = entry_of("fieldMetadata", known, _why_kept(field, owner), verb="delete")
+        raise MetadataRefused(catalog.release, "deleting field", {"fieldMetadata": [entry]})
     if not field.doc.get("custom"):
         raise Refusal(
             f'Cannot delete standard field "{field.name}"',
@@ -190,63 +242,45 @@ def reserved_names(of: Release) -> frozenset[str]:
     return frozenset(names)
 
 
-def _object_follow_ups(entity: Json, cause: Json) -> dict[str, list[Json]]:
+def _object_follow_ups(of: Release, entity: Json, cause: Json) -> dict[str, list[Json]]:
     """The errors that the real server adds for all that a new object would bring along."""
     missing = cause_of("OBJECT_METADATA_NOT_FOUND", "Object metadata not found")
-    owner = entity["universalIdentifier"]
-    fields = [
-        entry_of(
-            "fieldMetadata",
-            {"universalIdentifier": new_id(), "name": name, "objectMetadataUniversalIdentifier": owner},
-            [missing],
-        )
-        for name in _SYSTEM_FIELDS
-    ]
+    fields = [entry_of("fieldMetadata", field_of(of, name, entity), [missing]) for name in _SYSTEM_FIELDS]
     lost = ("INVALID_VIEW_DATA", "Object metadata not found")
     no_field = ("INVALID_VIEW_DATA", "Field metadata not found")
+    missed = {
+        "searchFieldMetadata": [
+            follow_up_of(of, "searchFieldMetadata", "FIELD_METADATA_NOT_FOUND", "Field metadata not found")
+        ]
+    }
+    if of.old_metadata:
+        missed = {"index": [follow_up_of(of, "index", "INDEX_OBJECT_NOT_FOUND", "Index related object not found")]}
     return {
         "fieldMetadata": fields,
         "objectMetadata": [cause],
-        "view": [follow_up_of("view", *lost) for _ in range(2)],
-        "viewField": [follow_up_of("viewField", *no_field) for _ in range(9)],
-        "searchFieldMetadata": [
-            follow_up_of("searchFieldMetadata", "FIELD_METADATA_NOT_FOUND", "Field metadata not found")
-        ],
+        "view": [follow_up_of(of, "view", *lost) for _ in range(1 if of.old_metadata else 2)],
+        "viewField": [follow_up_of(of, "viewField", *no_field) for _ in range(12 if of.old_metadata else 9)],
+        **missed,
     }
 
 
-def _object_entity(obj: Object) -> Json:
-    return {
-        "universalIdentifier": obj.doc["universalIdentifier"],
-        "namePlural": obj.plural,
-        "nameSingular": obj.name,
-    }
-
-
-def _field_entity(name: str, owner: Object) -> Json:
-    return {
-        "universalIdentifier": new_id(),
-        "name": name,
-        "objectMetadataUniversalIdentifier": owner.doc["universalIdentifier"],
-    }
-
-
-def _name_cause(of: Release, name: str, code: str) -> Json | None:
+def _name_causes(of: Release, name: str, code: str) -> list[Json]:
     if len(name) > LONGEST_NAME:
-        return cause_of(code, "Name is too long", name)
+        return [cause_of(code, "Name is too long", name)]
     if not _NAME.fullmatch(name):
         rule = "it must start with lowercase letter and contain only alphanumeric letters"
-        return cause_of(code, f"Name is not valid: {rule}", name)
+        told = [cause_of(code, f"Name is not valid: {rule}", name)]
+        return [cause_of(code, "Name should be in camelCase", name), *told] if of.old_metadata else told
     if name in reserved_names(of):
-        told = 'This name is reserved. Use a different name or the system will add "Custom" suffix.'
-        return cause_of(code, told, name)
-    return None
+        reserved = 'This name is reserved. Use a different name or the system will add "Custom" suffix.'
+        return [cause_of(code, reserved, name)]
+    return []
 
 
 def _field_name_causes(of: Release, owner: Object, name: str) -> list[Json]:
-    cause = _name_cause(of, name, "INVALID_FIELD_INPUT")
-    if cause:
-        return [cause]
+    causes = _name_causes(of, name, "INVALID_FIELD_INPUT")
+    if causes:
+        return causes
     if name in owner.fields or name in {one.column for one in owner.fields.values()}:
         return [
             cause_of("NOT_AVAILABLE", f'Name "{name}" is not available as it is already used by another field', name)
@@ -260,12 +294,14 @@ def _field_name_causes(of: Release, owner: Object, name: str) -> list[Json]:
     return []
 
 
-def _type_causes(kind: str, name: str, given: Json) -> list[Json]:
+def _type_causes(of: Release, kind: str, name: str, given: Json) -> list[Json]:
     code = "INVALID_FIELD_INPUT"
     if kind == "NUMERIC":
         told = "Field type NUMERIC is not supported"
         cause = cause_of(code, f"{told} for field creation. Use NUMBER instead.", kind)
         return [{**cause, "userFriendlyMessage": f"{told}. Use Number instead."}]
+    if kind == "POSITION" and of.old_metadata:
+        return [cause_of(code, "Field type POSITION is a system type and cannot be created manually.", kind)]
     if kind == "POSITION":
         named = 'Field type POSITION must be named "position"'
         causes = (
@@ -275,16 +311,19 @@ def _type_causes(kind: str, name: str, given: Json) -> list[Json]:
         )
         return [*causes, cause_of(code, "Field type POSITION must be a system field", False)]
     if kind == "FILES":
+        most = 10 if of.old_metadata else 60
+        causes = [cause_of(code, "Files field type is not supported")] if of.file_paths else []
         count = (given.get("settings") or {}).get("maxNumberOfValues")
-        if isinstance(count, bool) or not isinstance(count, int | float) or not 0 < count <= 60:
-            rule = "be a number greater than 0 and less than or equal to 60"
-            return [cause_of(code, f"maxNumberOfValues must be defined in settings and {rule}")]
+        if isinstance(count, bool) or not isinstance(count, int | float) or not 0 < count <= most:
+            rule = f"be a number greater than 0 and less than or equal to {most}"
+            causes.append(cause_of(code, f"maxNumberOfValues must be defined in settings and {rule}"))
+        return causes
     if kind in ("SELECT", "MULTI_SELECT"):
-        return _option_causes(given.get("options"))
+        return _option_causes(of, given.get("options"))
     return []
 
 
-def _option_causes(options: Any) -> list[Json]:
+def _option_causes(of: Release, options: Any) -> list[Json]:
     code = "INVALID_FIELD_INPUT"
     if not options:
         return [cause_of(code, "Options are required for enum fields", [])]
@@ -294,16 +333,19 @@ def _option_causes(options: Any) -> list[Json]:
         if len(value) > LONGEST_NAME:
             causes.append(cause_of(code, f"Option value exceeds {LONGEST_NAME} characters", value))
         elif not _OPTION_VALUE.fullmatch(value):
-            causes.append(cause_of(code, f'Value must be in UPPER_CASE and follow snake_case "{value}"', value))
+            rule = 'Value must be in UPPER_CASE and follow snake_case "{}"'
+            cause = cause_of(code, rule.format(value), value)
+            causes.append({**cause, "message": rule.format("{sanitizedValue}")} if of.old_metadata else cause)
         if "," in label:
             causes.append(cause_of(code, "Label must not contain a comma", label))
     values = [option.get("value") for option in options]
     if not causes and len(set(values)) < len(values):
-        causes = [cause_of(code, "Duplicated option value", [{"id": new_id(), **option} for option in options])]
+        cause = cause_of(code, "Duplicated option value", [{"id": new_id(), **option} for option in options])
+        causes = [{**cause, "message": "Duplicated option {field}"} if of.old_metadata else cause]
     return causes
 
 
-def _check_payload(kind: str, given: Json) -> None:
+def _check_payload(of: Release, kind: str, given: Json) -> None:
     """Refuse what the server can't even begin to build: it answers these alone, about one "field"."""
     cause: Json | None = None
     if kind == "TS_VECTOR":
@@ -314,10 +356,8 @@ def _check_payload(kind: str, given: Json) -> None:
         cause = cause_of("INVALID_FIELD_INPUT", "Morph relation creation payload is required")
     for payload in _payloads(given):
         if payload.get("type") not in ("MANY_TO_ONE", "ONE_TO_MANY"):
-            rule = "type must be one of the following values: MANY_TO_ONE, ONE_TO_MANY"
-            told = cause_of(
-                "FIELD_METADATA_RELATION_MALFORMED", f"Relation creation payload is invalid: {rule}", payload
-            )
+            rule = "" if of.old_metadata else ": type must be one of the following values: MANY_TO_ONE, ONE_TO_MANY"
+            told = cause_of("FIELD_METADATA_RELATION_MALFORMED", f"Relation creation payload is invalid{rule}", payload)
             cause = {**told, "userFriendlyMessage": "Invalid relation creation payload"}
     if cause:
         entry = {
@@ -326,7 +366,7 @@ def _check_payload(kind: str, given: Json) -> None:
             "metadataName": "fieldMetadata",
             "flatEntityMinimalInformation": {"id": ""},
         }
-        raise MetadataRefused("creating field", {"fieldMetadata": [entry]})
+        raise MetadataRefused(of, "creating field", {"fieldMetadata": [entry]})
 
 
 def _payloads(given: Json) -> list[Json]:
@@ -341,7 +381,7 @@ def _inverse_entries(catalog: Catalog, owner: Object, given: Json, *, failed: bo
         target = catalog.by_id(str(payload.get("targetObjectMetadataId")))
         if target is None:
             cause = cause_of("OBJECT_METADATA_NOT_FOUND", "Object metadata not found")
-            entries.append(entry_of("fieldMetadata", _field_entity(str(given["name"]), owner), [cause]))
+            entries.append(entry_of("fieldMetadata", new_field(catalog.release, str(given["name"]), owner), [cause]))
             continue
         name = name_from_label(str(payload.get("targetFieldLabel", "")))
         if failed:
@@ -353,5 +393,5 @@ def _inverse_entries(catalog: Catalog, owner: Object, given: Json, *, failed: bo
         else:
             causes = _field_name_causes(catalog.release, target, name)
         if causes:
-            entries.append(entry_of("fieldMetadata", _field_entity(name, target), causes))
+            entries.append(entry_of("fieldMetadata", new_field(catalog.release, name, target), causes))
     return entries
