@@ -29,7 +29,7 @@ class DiffRow:
 
 @dataclass(frozen=True, slots=True)
 class StepFacts:
-    """Outcomes of one step; they add up to `read`."""
+    """Outcomes of one step; they add up to `read`. `matched`: rows among them whose record was there before us."""
 
     step: str
     label: str
@@ -42,6 +42,7 @@ class StepFacts:
     rejected: int = 0
     excluded: int = 0
     failed: int = 0
+    matched: int = 0
 
     @property
     def adds_up(self) -> bool:
@@ -117,7 +118,9 @@ class RunFacts:
     tables: tuple[tuple[str, int, int, int], ...] = ()  # source table, rows, reached a step, in no step
     confirmed: tuple[tuple[str, str, datetime], ...] = ()  # what a person confirmed, who, when
     remarks: tuple[tuple[str, str, str, str, str, int], ...] = ()  # step, its label, field, code, reason, rows
-    gone: tuple[tuple[str, int], ...] = ()  # delta: step, records that were kept though their source row is gone
+    gone: tuple[tuple[str, int], ...] = ()  # delta: step, records whose row is gone (or that are), not decided yet
+    conflicts: tuple[tuple[str, str, int], ...] = ()  # delta: step, field, changed on both sides, not decided yet
+    settled: tuple[tuple[str, int], ...] = ()  # delta: theirs | keep | mark, decided before and still so
     calls_by_step: tuple[tuple[str, int], ...] = ()  # writing calls
     written_at: datetime | None = None  # when the last record was written; then everything is read back
     counted_calls: int = 0  # writing and reading, of this process

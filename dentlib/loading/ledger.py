@@ -8,15 +8,20 @@ Kinds of entries and their bodies:
     ledger        engagement, workspace: the first entry, one per file
     run, run_end  kind, params | verdict
     call          step, object, op (create | update | adopt | destroy), tag, rows [[source key, record id, row hash]];
-                  block: {"new": records as meant; updates also "sent": changed fields, "was": those fields before}
+                  block: {"new": records as meant; updates also "sent": changed fields, "was": those fields before};
+                  updates also calls: how many it takes; an adopt of records that were there before us also matched:
+                  {"found": match_only | update_empty | update, "rules": [rule of each row]}, and its row hash is empty
+                  while the row's update is still to come
     done          call, result (written | found | refused | not_written | partly), failed [[key, code, words]],
                   unwritten [key]; rows named in neither list are written
-    rows          step, outcome, rows [[source key, record id, code, reason, file, row]]
+    rows          step, outcome, rows [[source key, record id, code, reason, file, row]]; outcome `settled`: rows that
+                  failed before in this run and don't any more
     step_end      step, facts
     schema, schema_done, schema_undone      item | call, recipe | call
     switch        switch, state (off | on)
     upload        step, key, object, field, path, sha256, ticket, state (begun | sent | void)
     conflicts     step, rows [[source key, record id, object, field]]; block: {"was": [{base, meant, stored}]}
+    kept          the same, of fields that a record had before us and keeps by the map's rule
     snapshot, deletions, probe, rollback, rollback_end
 """
 
@@ -84,6 +89,17 @@ class Current:
     def live(self) -> bool:
         """Tell whether the record is (as far as we did anything about it) in the destination."""
         return self.state == "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A record that was in the workspace before us and stands for a source row since: by which rule, and what the map
+    says is done to it (`found`: match_only, update_empty, update)."""
+
+    source_key: str
+    record_id: str
+    found: str
+    rule: str
 
 
 class Ledger:
@@ -297,9 +313,13 @@ class Ledger:
         tag: str,
         rows: Sequence[tuple[str, str, str]],
         block: JSON | bytes | None = None,
+        more: JSON | None = None,
     ) -> int:
-        """Commit the intent of a call, before it is made. `rows`: (source key, record id, row hash)."""
-        body = {"step": step, "object": object_name, "op": op, "tag": tag, "rows": rows}
+        """Commit the intent of a call, before it is made. `rows`: (source key, record id, row hash).
+
+        `more`: `calls` (how many calls it takes, where not one), `matched` (see above).
+        """
+        body = {"step": step, "object": object_name, "op": op, "tag": tag, "rows": rows, **(more or {})}
         return self.append("call", body, run=run, block=block)
 
     def end_call(
@@ -370,6 +390,11 @@ class Ledger:
         sql = "SELECT * FROM current WHERE step = ? AND (state = 'live' OR ?) ORDER BY source_key"
         for row in self._db.execute(sql, (step, not live_only)):
             yield Current(*row)
+
+    def adopted(self, step: str) -> dict[str, Adopted]:
+        """Return the records of a step that were in the workspace before us, by source key."""
+        sql = "SELECT source_key, record_id, found, rule FROM adopted WHERE step = ? ORDER BY source_key"
+        return {row[0]: Adopted(*row) for row in self._db.execute(sql, (step,))}
 
     def live_counts(self) -> dict[str, int]:
         """Return how many live records the ledger knows, per step."""

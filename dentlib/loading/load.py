@@ -5,6 +5,7 @@ Calling `load` again goes on where a run stopped, whatever stopped it. Everythin
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,7 @@ from dentlib.errors import BudgetExceeded
 from dentlib.facts import ReasonCount, StepFacts
 from dentlib.loading.history import require_no_unfinished_rollback, runs
 from dentlib.loading.ledger import Ledger
+from dentlib.loading.missing import Missing
 from dentlib.loading.patience import Hook, Patience, no_hook
 from dentlib.loading.probe import sweep_probes
 from dentlib.loading.quiet import quiet
@@ -34,13 +36,17 @@ EARLY_STOP_ROWS = 200
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What a load did. `steps` add up to the rows read; `calls` are writing calls, `retries` those tried again."""
+    """What a load did. `steps` add up to the rows read; `calls` are writing calls, `retries` those tried again.
+
+    `kept`: step, field and rows of what records that were there before us kept as theirs in this call of `load`.
+    """
 
     run_id: str
     kind: Kind
     steps: tuple[StepFacts, ...]
     reasons: tuple[ReasonCount, ...]
     conflicts: tuple[FieldConflict, ...]
+    kept: tuple[tuple[str, str, int], ...]
     calls: int
     retries: int
     switched_off: tuple[str, ...]
@@ -56,7 +62,8 @@ class _Run:
     facts: list[StepFacts] = field(default_factory=list)
     reasons: list[ReasonCount] = field(default_factory=list)
     conflicts: list[FieldConflict] = field(default_factory=list)
-    dead: dict[str, str] = field(default_factory=dict)  # record id that isn't there → its step
+    missing: Missing = field(default_factory=Missing)
+    kept: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def load(
@@ -129,6 +136,7 @@ def load(
         steps=tuple(run.facts),
         reasons=tuple(run.reasons),
         conflicts=tuple(run.conflicts),
+        kept=tuple((step, name, rows) for (step, name), rows in sorted(run.kept.items())),
         calls=calls_of(ledger, run_id),
         retries=patience.retries,
         switched_off=switched_off,
@@ -139,9 +147,9 @@ def load(
 
 
 def calls_of(ledger: Ledger, run_id: str) -> int:
-    """Count the writing calls of a run, all its parts together (an update is one call for each record)."""
+    """Count the writing calls of a run, all its parts together (an adoption is none, updates may be several)."""
     sql = """
-        SELECT coalesce(sum(CASE body ->> 'op' WHEN 'update' THEN json_array_length(body, '$.rows')
+        SELECT coalesce(sum(CASE body ->> 'op' WHEN 'update' THEN coalesce(body ->> 'calls', 1)
                                                WHEN 'adopt' THEN 0 ELSE 1 END), 0)
         FROM entry WHERE kind = 'call' AND run = ?
     """
@@ -175,11 +183,11 @@ def _one_step(
     allowed = int(step.error_budget * read)
     label = step.label or step.name
     progress.start(label, total)
-    state = StepLoad(sender, con, step, run.dead, only_sample=only_sample, retry_failed=retry_failed)
+    state = StepLoad(sender, con, step, run.missing, only_sample=only_sample, retry_failed=retry_failed)
     for done in state.work():
         progress.advance(label, done)
-        over = state.failed + rejected > allowed
-        if kind != "sample" and over and state.failed >= EARLY_STOP_ROWS:
+        over = state.to_answer_for + rejected > allowed
+        if kind != "sample" and over and state.to_answer_for >= EARLY_STOP_ROWS:
             break
     else:
         state.end(read=read, aside=aside)
@@ -187,13 +195,24 @@ def _one_step(
     progress.finish(label, f"{facts.created:,} created")
     run.facts.append(facts)
     run.conflicts += state.conflicts
+    run.kept.update(state.kept)
     run.reasons += _reasons(sender.ledger, sender.run_id, step, aside)
-    if kind != "sample" and state.failed + rejected > allowed:
+    if kind != "sample" and state.to_answer_for + rejected > allowed:
         raise BudgetExceeded(
-            f"{label}: {state.failed + rejected:,} of {read:,} rows were rejected or failed; "
-            f"the map allows {step.error_budget:.1%}",
-            "look at the reasons in the audit log, mend map or data (or raise the step's budget in the map), run again",
+            f"{label}: {state.to_answer_for + rejected:,} of {read:,} rows were rejected or failed; "
+            f"the map allows {step.error_budget:.1%} ({allowed:,}); most of all: {_most(run.reasons, step)}",
+            "the audit log names each row and its reason; mend data or map, then: dentlib retry <name> "
+            "(or allow more in the map: error_budget of this step)",
         )
+
+
+def _most(reasons: Sequence[ReasonCount], step: LoadStep) -> str:
+    """Name the commonest reasons of a step's rejects, by code."""
+    counts: Counter[str] = Counter()
+    for reason in reasons:
+        if reason.step == step.name and reason.outcome in ("rejected", "failed"):
+            counts[reason.code] += reason.count
+    return ", ".join(f"{code} {rows:,}" for code, rows in counts.most_common(3))
 
 
 def _reasons(

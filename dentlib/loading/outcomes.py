@@ -19,7 +19,9 @@ def outcomes_of(ledger: Ledger, run_id: str) -> tuple[tuple[StepFacts, ...], tup
     counts: Counter[tuple[str, str, str, str]] = Counter()
     # failed rows are counted by the last word on each, below: a row that failed may have been written later
     for entry in ledger.entries(
-        "kind = 'rows' AND run = ? AND body ->> 'outcome' NOT IN ('unchanged', 'failed')", run_id, blocks=False
+        "kind = 'rows' AND run = ? AND body ->> 'outcome' NOT IN ('unchanged', 'failed', 'settled')",
+        run_id,
+        blocks=False,
     ):
         for row in entry.body["rows"]:
             counts[entry.body["step"], entry.body["outcome"], row[2], row[3]] += 1

@@ -17,13 +17,14 @@ _TABLES = {
     "trouble": "run, step, source_key, row_hash, code, reason",
     "open_call": "seq",
     "upload": "step, source_key, sha256, ticket, state",
+    "adopted": "step, source_key, record_id, found, rule",
 }
 
 _WRITE = """
     INSERT INTO {t}current VALUES (?,?,?,?,?,'live',?,?,?,?)
     ON CONFLICT (step, source_key) DO UPDATE SET record_id = excluded.record_id, object = excluded.object,
         row_hash = excluded.row_hash, state = 'live', op = excluded.op, run = excluded.run, call = excluded.call,
-        made = CASE excluded.op WHEN 'create' THEN excluded.made ELSE made END
+        made = CASE WHEN excluded.op = 'create' OR state <> 'live' THEN excluded.made ELSE made END
 """
 
 
@@ -52,7 +53,16 @@ def _done(db: sqlite3.Connection, seq: int, run: str, body: JSON, prefix: str) -
             f"UPDATE {prefix}current SET state = 'destroyed' WHERE step = ? AND source_key = ?",
             [(step, row[0]) for row in written],
         )
+        db.executemany(
+            f"DELETE FROM {prefix}adopted WHERE step = ? AND source_key = ?", [(step, row[0]) for row in written]
+        )
         return
+    if matched := call.get("matched"):
+        rules = {row[0]: rule for row, rule in zip(call["rows"], matched["rules"], strict=True)}
+        db.executemany(
+            f"INSERT OR REPLACE INTO {prefix}adopted VALUES (?,?,?,?,?)",
+            [(step, key, rid, matched["found"], rules[key]) for key, rid, _ in written],
+        )
     db.executemany(
         _WRITE.format(t=prefix),
         [(step, key, rid, call["object"], digest, op, its_run, number, number) for key, rid, digest in written],
@@ -75,6 +85,11 @@ def _rows(db: sqlite3.Connection, seq: int, run: str, body: JSON, prefix: str) -
         db.executemany(
             f"INSERT OR REPLACE INTO {prefix}trouble VALUES (?,?,?,?,?,?)",
             [(run, body["step"], row[0], row[6], row[2], row[3]) for row in body["rows"]],
+        )
+    elif body["outcome"] == "settled":
+        db.executemany(
+            f"DELETE FROM {prefix}trouble WHERE run = ? AND step = ? AND source_key = ?",
+            [(run, body["step"], row[0]) for row in body["rows"]],
         )
 
 

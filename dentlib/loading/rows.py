@@ -19,6 +19,19 @@ _ENVELOPE_BYTES = 2_048
 """What a request needs around its records."""
 
 
+MATCHES = "matching.matches"
+"""Rows that stand for records which were in the workspace before us: step, source_key, record_id, rule, found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A record that was in the workspace before us, for a row; `found`: what the map says is done to it."""
+
+    record_id: str
+    found: str
+    rule: str
+
+
 @dataclass(slots=True)
 class Row:
     """One prepared row. `text` is its JSON as prepared, `size_bytes` long; `payload` parses it once."""
@@ -71,19 +84,38 @@ def stream(con: duckdb.DuckDBPyConnection, step: LoadStep, *, only_sample: bool)
         yield [Row(*values) for values in chunk]
 
 
-def packed(rows: Iterable[Row], *, batch_rows: int, max_body_bytes: int) -> Iterator[list[Row]]:
-    """Yield batches that fit one call, in order. A row that fits no call is the caller's to sort out before."""
-    batch: list[Row] = []
-    room = max_body_bytes - _ENVELOPE_BYTES
-    for row in rows:
-        size = row.size_bytes + 1
-        if batch and (len(batch) >= batch_rows or size > room):
-            yield batch
-            batch, room = [], max_body_bytes - _ENVELOPE_BYTES
-        batch.append(row)
-        room -= size
-    if batch:
-        yield batch
+class Packing:
+    """Packs rows into batches that fit one call, in order. A row that fits no call is the caller's to sort out."""
+
+    def __init__(self, *, batch_rows: int, max_body_bytes: int) -> None:
+        self._batch_rows, self._whole = batch_rows, max_body_bytes - _ENVELOPE_BYTES
+        self._batch: list[Row] = []
+        self._room = self._whole
+
+    def add(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
+        """Take rows up and yield the batches that are full."""
+        for row in rows:
+            size = row.size_bytes + 1
+            if self._batch and (len(self._batch) >= self._batch_rows or size > self._room):
+                yield self.rest()
+            self._batch.append(row)
+            self._room -= size
+
+    def rest(self) -> list[Row]:
+        """Give what is left, perhaps nothing."""
+        batch, self._batch, self._room = self._batch, [], self._whole
+        return batch
+
+
+def matches_of(con: duckdb.DuckDBPyConnection, step: LoadStep) -> dict[str, Match]:
+    """Return the step's rows that stand for records of the workspace, by source key; none where nothing was matched."""
+    schema, table = MATCHES.split(".")
+    cursor = con.cursor()
+    made = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
+    if cursor.execute(made, [schema, table]).fetchone() is None:
+        return {}
+    sql = f"SELECT source_key, record_id, found, rule FROM {MATCHES} WHERE step = ?"
+    return {key: Match(*rest) for key, *rest in cursor.execute(sql, [step.name]).fetchall()}
 
 
 def fits(row: Row, max_body_bytes: int) -> bool:

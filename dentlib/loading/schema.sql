@@ -40,6 +40,11 @@ CREATE TABLE IF NOT EXISTS upload (     -- files under way, sent, or used by a r
     PRIMARY KEY (step, source_key)
 ) WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS adopted (    -- records that were there before us and stand for a source row since
+    step TEXT NOT NULL, source_key TEXT NOT NULL, record_id TEXT NOT NULL, found TEXT NOT NULL, rule TEXT NOT NULL,
+    PRIMARY KEY (step, source_key)
+) WITHOUT ROWID;
+
 -- Views for people who look into the ledger with a SQLite shell ------------------------------------------------------
 
 CREATE VIEW IF NOT EXISTS run AS

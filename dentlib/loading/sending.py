@@ -15,11 +15,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from dentlib.errors import DestinationError, InDoubt, Refused
+from dentlib.loading.clashes import UniquePath, find_holders, unique_paths
 from dentlib.loading.ledger import Entry, Ledger
 from dentlib.loading.patience import Hook, Patience
 from dentlib.loading.readback import differing, field_types
 from dentlib.loading.rows import Row
-from dentlib.loading.words import in_the_bin, not_ours, refused_reason
+from dentlib.loading.words import Reason, held_by, in_the_bin, is_duplicate, not_ours, refused_reason
 from dentlib.model import JSON, Destination, DestinationSchema, LoadStep
 
 MOST_DOUBTS = 6
@@ -34,6 +35,7 @@ class Sent:
     rows: list[Row]
     call: int
     looked: bool = False  # the destination was seen not to hold these ids
+    asked: bool = False  # and no other record their unique values
     attempt: int = 0
     answer: Future[None] | None = None
 
@@ -65,6 +67,7 @@ class Sender:
         self.patience = patience
         self.hook = hook
         self._types = {name: field_types(o) for name, o in schema.objects.items()}
+        self._unique = {name: unique_paths(o) for name, o in schema.objects.items()}
         self._tag = "d" + hashlib.sha256(ledger.engagement.encode()).hexdigest()[:8]
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="send")
 
@@ -76,13 +79,31 @@ class Sender:
         """Return the field types of an object, as described when the run began."""
         return self._types.get(object_name, {})
 
+    def unique_paths(self, object_name: str) -> tuple[UniquePath, ...]:
+        """Return what is unique about an object's records, as described when the run began."""
+        return self._unique.get(object_name, ())
+
+    def unique_fields(self, object_name: str) -> frozenset[str]:
+        """Return the names of the fields that hold something unique."""
+        return frozenset(p.field for p in self.unique_paths(object_name))
+
+    def clashes(self, step: LoadStep, records: Mapping[str, JSON], refusal: Refused) -> dict[str, Reason]:
+        """Where records (id → fields) were refused for a value that is taken: say of each which record has it."""
+        if not is_duplicate(refusal):
+            return {}
+        paths = self.unique_paths(step.object_name)
+        holders = find_holders(self.destination, step.object_name, paths, records, patience=self.patience)
+        return {rid: held_by(path, holder, refusal, records[rid]) for rid, (path, holder) in holders.items()}
+
     def tag(self, call: int, attempt: int) -> str:
         """Return the mark of one attempt; the same on every machine for the same ledger."""
         return f"{self._tag}_c{call}_a{attempt}"
 
     # ---- creating ----------------------------------------------------------------------------------------------
 
-    def intend(self, step: LoadStep, rows: list[Row], *, looked: bool = False, after: Sent | None = None) -> Sent:
+    def intend(
+        self, step: LoadStep, rows: list[Row], *, looked: bool = False, asked: bool = False, after: Sent | None = None
+    ) -> Sent:
         """Commit the intent to create these rows, and with it the outcome of `after`, which was answered well."""
         self.hook("before intent")
         with self.ledger.transaction():
@@ -98,7 +119,7 @@ class Sender:
                 block=b'{"new":[' + b",".join([r.json for r in rows]) + b"]}",
             )
         self.hook("intent committed")
-        return Sent(step, rows, call, looked)
+        return Sent(step, rows, call, looked, asked)
 
     def send(self, sent: Sent) -> Sent:
         """Let the request leave; returns at once."""
@@ -170,16 +191,36 @@ class Sender:
         present = {} if sent.looked else self._read(sent.step.object_name, [r.record_id for r in sent.rows])
         if present:
             return self._partly(sent, present)
+        clashes = {} if sent.asked else self.clashes(sent.step, {r.record_id: r.payload for r in sent.rows}, refusal)
+        if clashes and len(sent.rows) > 1:
+            return self._without(sent, clashes)
         if len(sent.rows) == 1:
             row = sent.rows[0]
-            code, words = refused_reason(refusal, row.payload)
+            code, words = clashes.get(row.record_id) or refused_reason(refusal, row.payload)
             self.ledger.end_call(sent.call, run=self.run_id, result="refused", failed=[(row.source_key, code, words)])
             self.hook("outcome committed")
             return Written(failed=[(row, code, words)])
         self.ledger.end_call(sent.call, run=self.run_id, result="refused", unwritten=[r.source_key for r in sent.rows])
         self.hook("outcome committed")
         middle = len(sent.rows) // 2
-        return self._all(sent.step, [sent.rows[:middle], sent.rows[middle:]], looked=True)
+        asked = sent.asked or is_duplicate(refusal)
+        return self._all(sent.step, [sent.rows[:middle], sent.rows[middle:]], asked=asked)
+
+    def _without(self, sent: Sent, clashes: Mapping[str, Reason]) -> Written:
+        """Set aside the rows whose unique values others hold, and send the rest again."""
+        failed = [(row, *clashes[row.record_id]) for row in sent.rows if row.record_id in clashes]
+        rest = [row for row in sent.rows if row.record_id not in clashes]
+        self.ledger.end_call(
+            sent.call,
+            run=self.run_id,
+            result="refused",
+            failed=[(row.source_key, code, words) for row, code, words in failed],
+            unwritten=[row.source_key for row in rest],
+        )
+        self.hook("outcome committed")
+        result = self._all(sent.step, [rest] if rest else [], asked=True)
+        result.failed += failed
+        return result
 
     def _partly(self, sent: Sent, present: Mapping[str, JSON]) -> Written:
         """Sort a refused batch of which something is there: ours as sent is found, the like of it fails."""
@@ -204,15 +245,20 @@ class Sender:
         )
         self.hook("outcome committed")
         if rest:
-            more = self._all(sent.step, [rest], looked=True)
+            more = self._all(sent.step, [rest])
             result.created += more.created
             result.failed += more.failed
         return result
 
-    def _all(self, step: LoadStep, batches: list[list[Row]], *, looked: bool) -> Written:
+    def write(self, step: LoadStep, rows: list[Row]) -> Written:
+        """Create these rows and wait for it. They must fit one call."""
+        return self.settle(self.send(self.intend(step, rows)))
+
+    def _all(self, step: LoadStep, batches: list[list[Row]], *, asked: bool = False) -> Written:
+        """Send rows of a batch that was refused, and of which nothing is there. `asked`: who holds their values."""
         result = Written()
         for batch in batches:
-            part = self.settle(self.send(self.intend(step, batch, looked=looked)))
+            part = self.settle(self.send(self.intend(step, batch, looked=True, asked=asked)))
             result.created += part.created
             result.failed += part.failed
         return result
@@ -229,8 +275,9 @@ class Sender:
                 self._settle_create(entry)
             elif entry.body["op"] == "update":
                 self._settle_update(entry)
-            else:  # a destroy is simply done again by the one who wanted it
-                self._not_written(entry, [key for key, _, _ in entry.body["rows"]])
+            else:  # what is still there is destroyed by the one who wanted it, when that is asked for again
+                present = self._read(entry.body["object"], [rid for _, rid, _ in entry.body["rows"]])
+                self._not_written(entry, [key for key, rid, _ in entry.body["rows"] if rid in present])
 
     def _settle_create(self, entry: Entry) -> None:
         ids = [rid for _, rid, _ in entry.body["rows"]]

@@ -10,16 +10,40 @@ from dentlib.model import JSON
 Reason = tuple[str, str]
 """(stable code, words)"""
 
+NOT_UNIQUE = "not_unique"
+"""Code of a row with a value that another record has and that must be unique."""
+
+EXCUSED = frozenset(("gone", "in_bin"))
+"""Codes of rows whose record someone took away: for a person to decide, no fault that counts against a budget."""
+
 _SHORTEST_VALUE = 3
 _LONGEST_WORDS = 300
 
 
 def refused_reason(refusal: Refused, record: JSON) -> Reason:
     """Say why the destination refused a record: its words with the record's values taken out, then ours."""
-    code = refusal.code or "refused"
+    kind = _kind(refusal)
+    code = NOT_UNIQUE if kind == "duplicate" else refusal.code or "refused"
     words = f"the destination says: {without_values(refusal.message, record)}"
-    hint = _OURS.get(_kind(refusal))
+    hint = _OURS.get(kind)
     return code, f"{words} ({hint})" if hint else words
+
+
+def is_duplicate(refusal: Refused) -> bool:
+    """Tell whether the destination refused because a value that must be unique is taken."""
+    return _kind(refusal) == "duplicate"
+
+
+def held_by(path: str, holder: JSON, refusal: Refused | None = None, record: JSON | None = None) -> Reason:
+    """Say which record has the unique value: one of the destination, or one in its bin."""
+    said = f"the destination says: {without_values(refusal.message, record or {})}; " if refusal else ""
+    where = "a record in the destination's bin" if holder.get("deletedAt") else "a record of the destination"
+    return NOT_UNIQUE, f"{said}its {path} belongs to {where}, {holder['id']}"
+
+
+def same_in_step(path: str, step: str, first_key: str) -> Reason:
+    """Say which row of the same step has the unique value before this one."""
+    return NOT_UNIQUE, f"its {path} belongs to row {first_key} of {step}, which comes first; it must be unique"
 
 
 def _kind(refusal: Refused) -> str:
@@ -61,6 +85,16 @@ def _leaves(value: Any) -> list[str]:
 def in_the_bin() -> Reason:
     """Say that someone soft-deleted a record of ours."""
     return "in_bin", "a record with this id lies in the destination's bin: restore it or destroy it there, then retry"
+
+
+def gone() -> Reason:
+    """Say that someone destroyed a record of ours."""
+    return "gone", "someone destroyed this record in the destination since; it is not made again"
+
+
+def ambiguous() -> Reason:
+    """Say that a row fits several records of the workspace, or one that another row fits too."""
+    return "match_ambiguous", "it fits several records of the workspace, or one that another row fits as well"
 
 
 def not_ours() -> Reason:

@@ -210,7 +210,7 @@ class FakeDestination:
     def describe(self) -> DestinationSchema:
         objects: dict[str, dict[str, DestinationField]] = {}
         for name, fname, ftype in self.crm.db.execute("SELECT * FROM field ORDER BY 1, 2").fetchall():
-            objects.setdefault(name, {})[fname] = DestinationField(fname, fname, ftype)
+            objects.setdefault(name, {})[fname] = DestinationField(fname, fname, ftype, unique=ftype == "EMAILS")
         return DestinationSchema({n: DestinationObject(n, n, n + "s", fields=f) for n, f in objects.items()})
 
     def members(self) -> list[Member]:

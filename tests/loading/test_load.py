@@ -179,8 +179,8 @@ def test_an_update_sends_only_what_the_source_changed(world: Any) -> None:
     prepare(world.con, {"patients": [patient("1", city="Ghent")]})
     world.load()
     sent: list[Any] = []
-    update = world.destination.update
-    world.destination.update = lambda o, i, f, t: (sent.append(f), update(o, i, f, t))[1]
+    update = world.destination.update_batch
+    world.destination.update_batch = lambda o, c, t: (sent.extend(f for _, f in c), update(o, c, t))[1]
     prepare(world.con, {"patients": [patient("1")]})  # the source no longer knows the city
     world.load("delta-1", "delta")
     assert sent == [{"city": None}]

@@ -1,0 +1,76 @@
+"""Take up records that were in the workspace before us, by the map's rule, and never silently over what is theirs.
+
+`match_only` writes nothing; `update_empty` fills fields that are empty there; `update` overwrites those that the source
+fills. No rule empties a field, moves a creation time, or puts a source id over another one. Every field that stays
+different from what the source says is counted and listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dentlib.loading.readback import is_empty, normalise_equal
+from dentlib.loading.rows import Match, Row
+from dentlib.loading.updating import Change, FieldConflict, Updated, Updater
+from dentlib.model import LoadStep
+
+_STAYS = frozenset(("createdAt", "sourceSystemId"))
+"""Fields of an existing record that no rule overwrites."""
+
+
+class Adopter:
+    """Adopts records of one run. One read for up to a batch of rows; the ledger knows each before it is touched."""
+
+    def __init__(self, updater: Updater) -> None:
+        self._updater = updater
+        self._sender = updater.sender
+
+    def adopt(self, step: LoadStep, rows: Sequence[tuple[Row, Match]]) -> Updated:
+        """Bring these existing records up to date as their rule says. Resumable: what was filled reads back filled."""
+        result = Updated()
+        present = self._updater.stored(step, [m.record_id for _, m in rows], result, [row for row, _ in rows])
+        types = self._sender.types(step.object_name)
+        changes: list[tuple[Change, Match]] = []
+        for row, match in rows:
+            stored = present.get(match.record_id)
+            if stored is None:
+                continue
+            change = Change(row, dict(row.payload), {}, {})
+            for name, new in sorted(row.payload.items()):
+                found = stored.get(name)
+                if name == "id" or is_empty(new) or normalise_equal(new, found, types.get(name, ""))[0]:
+                    continue
+                if match.found != "match_only" and (
+                    is_empty(found) or (match.found == "update" and name not in _STAYS)
+                ):
+                    change.sent[name], change.was[name] = new, found
+                else:
+                    result.kept.append(
+                        FieldConflict(
+                            step.name, row.source_key, row.record_id, step.object_name, name, None, new, found
+                        )
+                    )
+            changes.append((change, match))
+        with self._sender.ledger.transaction():
+            self._updater.note(step, "kept", result.kept)
+            for found_rule in sorted({m.found for _, m in changes}):
+                self._record(step, found_rule, [(c, m) for c, m in changes if m.found == found_rule])
+        result.unchanged += sum(not c.sent for c, _ in changes)
+        self._updater.send(step, [c for c, _ in changes if c.sent], result)
+        return result
+
+    def _record(self, step: LoadStep, found: str, changes: Sequence[tuple[Change, Match]]) -> None:
+        """Record whom the rows stand for. Without a row hash while there is something to send: then it is not done."""
+        matched = {"found": found, "rules": [m.rule for _, m in changes]}
+        rows = [(c.row.source_key, m.record_id, "" if c.sent else c.row.row_hash) for c, m in changes]
+        call = self._sender.ledger.begin_call(
+            run=self._sender.run_id,
+            step=step.name,
+            object_name=step.object_name,
+            op="adopt",
+            tag="adopt",
+            rows=rows,
+            block={"new": [c.whole for c, _ in changes], "sent": [{} for _ in changes], "was": [{} for _ in changes]},
+            more={"matched": matched},
+        )
+        self._sender.ledger.end_call(call, run=self._sender.run_id, result="found")
