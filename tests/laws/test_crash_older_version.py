@@ -1,0 +1,20 @@
+"""Crash anywhere while loading into the older version of the destination, resume: as if it had never crashed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from running import found_by
+
+
+@pytest.mark.law
+def test_every_second_point_of_a_load() -> None:
+    """The same points as on the newer version, every second one."""
+    found = found_by("points.py", "--version", "1.17", "--every", "2")
+    assert found["points"] >= 200
+    assert found["bad"] == []

@@ -1,0 +1,25 @@
+"""Answers lost, doubled, cut, refused, late; each at many calls, alone and with a crash: nothing twice or lost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from running import VERSIONS, found_by
+
+KINDS = "lost,reset,half,twice,limit,429,500,502,stall"
+
+
+@pytest.mark.law
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("crash", [(), ("--crash",)], ids=["alone", "and a crash"])
+def test_a_spoilt_answer_changes_nothing(version: str, crash: tuple[str, ...]) -> None:
+    """Each kind at every twelfth call, the kinds at different ones."""
+    start = "6" if crash else "0"
+    found = found_by("answers.py", "--kind", KINDS, "--every", "18", "--start", start, "--version", version, *crash)
+    assert found["points"] >= 60
+    assert found["bad"] == []
