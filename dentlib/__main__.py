@@ -160,6 +160,22 @@ def preview(name: Name, as_json: AsJson = False) -> None:
     raise typer.Exit(result.exit_code)
 
 
+@app.command(epilog="Example: dentlib package brightsmile --set-up")
+def package(
+    name: Name,
+    set_up: Annotated[bool, typer.Option("--set-up", help="make the map's fields in the CRM first")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the records as files for the CRM's own importer, with a page that says what to click.
+
+    Afterwards: dentlib reconcile … --imported, then dentlib run for what can't go by file.
+    """
+    with terminal.progress(as_json) as progress:
+        result = errands.package(name, set_up=set_up, progress=progress)
+    terminal.show_result(result.as_data(), as_json)
+    raise typer.Exit(result.exit_code)
+
+
 @app.command(epilog="Example: dentlib run brightsmile")
 def run(name: Name, as_json: AsJson = False) -> None:
     """Move everything, then reconcile. Wants an approved sample. Goes on where a stopped run ended."""
@@ -178,11 +194,35 @@ def delta(
     terminal.run_stage("delta", name, {"export": str(export.absolute()) if export else ""}, as_json)
 
 
+@app.command(epilog='Example: dentlib decide brightsmile --from runs/…-delta/conflicts.csv --by "A. Analyst"')
+def decide(
+    name: Name,
+    files: Annotated[list[Path], typer.Option("--from", help="conflicts.csv, deletions.csv, as filled in")],
+    by: Annotated[str, typer.Option(help="who decided")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Carry out what was decided about a delta's conflicts (theirs, ours) and deletions (keep, mark, delete).
+
+    A row that is no longer as it was listed is refused. What is deleted can't come back byte for byte: its values stay
+    in the ledger, but a record made again has new times and none of what the CRM had written about it.
+    """
+    told = errands.decide(name, files, by=by, dry_run=dry_run)
+    terminal.show_decided(told, as_json)
+    raise typer.Exit(told["exit_code"])
+
+
 @app.command(epilog="Example: dentlib reconcile brightsmile")
-def reconcile(name: Name, as_json: AsJson = False) -> None:
+def reconcile(
+    name: Name,
+    imported: Annotated[
+        bool, typer.Option("--imported", help="first find what the CRM's own importer made of the package")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Read everything back and judge it: counts, money, links, fields. Writes nothing to the CRM."""
     with terminal.progress(as_json) as progress:
-        result = stages.reconcile(name, progress=progress)
+        result = stages.reconcile(name, imported=imported, progress=progress)
     terminal.show_result(result.as_data(), as_json)
     raise typer.Exit(result.exit_code)
 
@@ -238,10 +278,11 @@ def sandbox_twenty(
         Path | None, typer.Option(help="SQLite file that keeps the workspace; none: gone at the end")
     ] = None,
     members: Annotated[Path | None, typer.Option(help="JSON or CSV list of the workspace's members")] = None,
+    version: Annotated[str, typer.Option(help="the Twenty that it is: 2.21 or 1.17")] = "2.21",
     max_upload_mb: Annotated[float | None, typer.Option(help="largest file taken")] = None,
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
 ) -> None:
-    """Run a Twenty 2.21 on loopback, true to recorded answers.
+    """Run a Twenty (2.21, or 1.17) on loopback, true to recorded answers.
 
     Prints one line of JSON when ready: its url and the file that holds an API key. A key given in the environment
     variable DENTLIB_SANDBOX_API_KEY is taken instead.
@@ -253,6 +294,7 @@ def sandbox_twenty(
         limits=limits,
         state=state,
         members=members,
+        version=version,
         max_upload_mb=max_upload_mb,
         die_with_parent=die_with_parent,
     )

@@ -18,10 +18,12 @@ from dentlib.audit import audit, require_known_tables
 from dentlib.checks import run_suite
 from dentlib.clock import Clock, ManualClock
 from dentlib.desk import Desk
+from dentlib.destinations import spreadsheet_form
 from dentlib.errors import ExportError, GateClosed, UsageError
 from dentlib.extraction import read_manifest, take_in, verify_custody
 from dentlib.facts import AccessRow, AuditFacts, CheckFacts, Forecast, MappingFacts
-from dentlib.loading import LoadResult, ProbeFacts
+from dentlib.loading import Deletion, LoadResult, ProbeFacts, Undecided
+from dentlib.loading.package import FormOf
 from dentlib.loading.reconcile import READ_ROWS, reconcile
 from dentlib.mapping import Map, PreparedFacts, check_rows
 from dentlib.model import DestinationSchema, LoadStep, Problem, SchemaPlan, Severity, content_hash
@@ -318,6 +320,28 @@ def load_all(desk: Desk, prepared: PreparedFacts, kind: Any, *, only_sample: boo
     )
 
 
+def form_of(desk: Desk) -> FormOf:
+    """Return how the CRM's own importer wants the records of an object, by its schema as it is now."""
+    schema, product = desk.destination.describe(), desk.settings.destination.product
+    return lambda object_name, fields: spreadsheet_form(product, schema, object_name, fields)
+
+
+def imported(desk: Desk, prepared: PreparedFacts) -> list[str]:
+    """Enter in the ledger what the CRM's own importer made of the package; return the steps. Reads the CRM only."""
+    run_id = f"imported-{desk.clock.now():%Y%m%dT%H%M%S%f}"
+    taken = loading.take_up(
+        desk.ledger,
+        desk.destination,
+        desk.con,
+        prepared.steps,
+        form_of(desk),
+        run_id=run_id,
+        clock=desk.clock,
+        progress=desk.progress,
+    )
+    return [facts.step for facts in taken]
+
+
 def forecast(desk: Desk, steps: Sequence[LoadStep]) -> Forecast:
     """Say what a load of everything needs from where it stands now: calls, minutes, the end. Calls nothing."""
     return loading.forecast(
@@ -329,6 +353,12 @@ def forecast(desk: Desk, steps: Sequence[LoadStep]) -> Forecast:
         now=desk.clock.now().astimezone(desk.settings.zone),
         rate_from=desk.settings.destination.rate_from,
     )
+
+
+def undecided(desk: Desk, deletions: Sequence[Deletion], run_id: str) -> Undecided:
+    """List what a delta leaves for a person to decide, as it is now in the CRM."""
+    patience = loading.Patience(desk.clock)
+    return loading.list_undecided(desk.ledger, desk.destination, deletions, run_id=run_id, patience=patience)
 
 
 def reconciled(desk: Desk, prepared: PreparedFacts, run_id: str) -> list[CheckFacts]:

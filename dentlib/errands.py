@@ -5,7 +5,8 @@ Each opens its own desk where it needs one, like a stage, and returns plain data
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dentlib import approvals, loading
@@ -15,10 +16,11 @@ from dentlib.approvals import Approval
 from dentlib.clock import Clock, SystemClock
 from dentlib.desk import open_desk
 from dentlib.engagement import Engagement
-from dentlib.facts import PreviewFacts
+from dentlib.errors import GateClosed, UsageError
+from dentlib.facts import PackageFacts, PreviewFacts
 from dentlib.loading import Ledger
 from dentlib.model import Progress
-from dentlib.results import StageResult, finish, tells_its_errors
+from dentlib.results import StageResult, finish, tells_its_errors, write_private
 
 
 def configure(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,6 +56,96 @@ def preview(name: str, *, clock: Clock | None = None, progress: Progress | None 
             exit_code=1 if facts.undecided else 0,
             notes={"verdict": "nothing is written yet", "lines": lines},
         )
+
+
+@tells_its_errors
+def package(
+    name: str, *, set_up: bool = False, clock: Clock | None = None, progress: Progress | None = None
+) -> StageResult[PackageFacts]:
+    """Write the records as files for the CRM's own importer, and a page that says what to click. Wants an approved map.
+
+    The fields of the map must be in the CRM first: `set_up` makes them (and proves them with one record, removed
+    again). No record is written. Afterwards: `dentlib reconcile --imported`, then `dentlib run` for what is left.
+    """
+    with open_desk(name, "package", clock=clock, progress=progress) as desk:
+        now = make.approved(desk, "map")
+        prepared = make.prepared_records(desk, now)
+        make.checked(desk, now, prepared)
+        if set_up:
+            make.set_up(desk, now, prepared.steps)
+        elif now.plan.changes:
+            raise GateClosed(
+                f"{len(now.plan.changes)} objects, fields or options of the map are not in the CRM yet",
+                f"dentlib package {name} --set-up makes them first",
+            )
+        folder = desk.engagement.folder("package")
+        for old in folder.glob("*.csv"):
+            old.unlink()
+        written = loading.write_package(desk.con, prepared.steps, make.form_of(desk), folder, progress=desk.progress)
+        facts = PackageFacts(
+            engagement=name,
+            client=desk.settings.client,
+            workspace=desk.workspace.name,
+            folder=f"{name}/{folder.name}",
+            files=tuple(written.files),
+            steps_left=tuple(written.steps_left),
+            fields_left=tuple(written.fields_left),
+        )
+        lines = [
+            f"{sum(f.rows for f in facts.files):,} records in {len(facts.files)} files: {folder}",
+            f"{sum(n for _, _, n, _ in facts.steps_left):,} records can't go by file; the run afterwards sends them",
+        ]
+        notes = {"verdict": "written", "lines": lines}
+        return finish(
+            desk.engagement,
+            "package",
+            facts,
+            ["package"],
+            clock=desk.clock,
+            notes={"verdict": "written", "lines": lines},
+        )
+
+
+@tells_its_errors
+def decide(
+    name: str, files: Sequence[Path], *, by: str, dry_run: bool = False, clock: Clock | None = None
+) -> dict[str, Any]:
+    """Carry out what a person decided in the files of a delta: conflicts and deletions. Resumable; each once.
+
+    `dry_run`: only say what would be done. Exit code 1 when rows were refused, which are no longer as they were listed.
+    Raises UsageError naming file, row and column of what is no decision; then nothing is done.
+    """
+    if not by.strip():
+        raise UsageError("decisions need a person's name", '--by "A. Analyst"')
+    choices, left = loading.read_choices(files)
+    with open_desk(name, "decide", clock=clock) as desk:
+        now = make.approved(desk, "sample")
+        marks = {s.step: s.deletions.mark for s in now.map.active_steps if s.deletions is not None}
+        carried = loading.decide(
+            desk.ledger,
+            desk.destination,
+            choices,
+            marks={step: loading.Mark(m.field, m.value) for step, m in marks.items()},
+            by=by.strip(),
+            run_id=f"decide-{desk.clock.now():%Y%m%dT%H%M%S%f}",
+            clock=desk.clock,
+            dry_run=dry_run,
+        )
+        told = {
+            "stage": "decide",
+            "engagement": name,
+            "by": by.strip(),
+            "dry_run": dry_run,
+            "done": dict(carried.done),
+            "already": dict(carried.already),
+            "undecided": left,
+            "refused": [{"where": r.where, "ref": r.ref, "reason": r.reason} for r in carried.refused],
+            "exit_code": 1 if carried.refused else 0,
+        }
+        write_private(desk.engagement.new_run_folder(desk.clock.now(), "decide") / "result.json", told)
+        if not dry_run:
+            loading.write_audit_log(desk.ledger, desk.engagement.reports / "audit-log.csv")
+    return told
 
 
 def status(name: str, *, clock: Clock | None = None) -> dict[str, Any]:

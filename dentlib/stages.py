@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from dentlib.extraction import take_in
 from dentlib.facts import AuditFacts, CheckFacts, MappingFacts, RollbackFacts, RunFacts, SampleFacts, StepFacts
 from dentlib.model import Progress, Silence
 from dentlib.pairs import load_pair
-from dentlib.results import StageResult, finish, tells_its_errors, write_private
+from dentlib.results import StageResult, finish, run_folder, tells_its_errors, write_private
 from dentlib.vocabulary import load_vocabulary
 
 NOT_AGREED = "the reconciliation does not agree: see its checks"
@@ -263,13 +264,13 @@ def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str) -> StageResu
     make.set_up(desk, now, prepared.steps)
     deletions = loading.plan_delta(desk.ledger, desk.con, prepared.steps).deletions if kind == "delta" else ()
     loaded = make.load_all(desk, prepared, kind)
-    if deletions:
-        loading.record_deletions(desk.ledger, loaded.run_id, deletions)
+    undecided = make.undecided(desk, deletions, loaded.run_id) if kind == "delta" else None
     checks = [*before, *make.reconciled(desk, prepared, loaded.run_id)]
-    facts = tell.run_facts(desk, now, prepared, loaded, checks, expected, deletions)
+    facts = tell.run_facts(desk, now, prepared, loaded, checks, expected, undecided)
     loading.write_audit_log(desk.ledger, desk.engagement.reports / "audit-log.csv")
     good = _agrees(facts.steps, checks)
-    lines = [f"{len(deletions)} records whose source row is gone: kept, listed for a decision"] if deletions else []
+    folder = run_folder(desk.engagement, kind, desk.clock)
+    lines = tell.to_decide(desk.name, undecided, folder)
     result = finish(
         desk.engagement,
         kind,
@@ -278,9 +279,10 @@ def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str) -> StageResu
         clock=desk.clock,
         decisions=[*([] if good else [NOT_AGREED]), *([] if _backed_up(desk) else [NO_BACKUP])],
         exit_code=0 if good else 1,
-        notes={"lines": lines, "verdict": _verdict(checks, good), "deletions": tell.listed(deletions)},
+        notes={"lines": lines, "verdict": _verdict(checks, good), **tell.listed(undecided)},
+        folder=folder,
     )
-    tell.write_lists(desk, now, result.folder)
+    tell.write_lists(desk, now, result.folder, undecided)
     _cutover_page(desk, loaded.switched_off)
     return result
 
@@ -301,17 +303,25 @@ def _verdict(checks: list[CheckFacts], good: bool) -> str:
 
 
 @tells_its_errors
-def reconcile(name: str, *, clock: Clock | None = None, progress: Progress | None = None) -> StageResult[RunFacts]:
-    """Read everything back and judge it again. Writes nothing to the CRM."""
+def reconcile(
+    name: str, *, imported: bool = False, clock: Clock | None = None, progress: Progress | None = None
+) -> StageResult[RunFacts]:
+    """Read everything back and judge it again. Writes nothing to the CRM.
+
+    `imported`: first find what the CRM's own importer made of the package's files, and judge the steps that went so.
+    """
     with open_desk(name, "reconcile", clock=clock, progress=progress) as desk:
+        now = make.approved(desk, "map" if imported else "sample")
+        prepared = make.prepared_records(desk, now)
+        if imported:
+            taken = make.imported(desk, prepared)
+            prepared = replace(prepared, steps=tuple(s for s in prepared.steps if s.name in taken))
         last = next((r for r in reversed(loading.runs(desk.ledger)) if r.kind != "sample"), None)
         if last is None:
             raise GateClosed(f"'{name}' has had no run yet", f"dentlib run {name}")
-        now = make.approved(desk, "sample")
-        prepared = make.prepared_records(desk, now)
         checks = make.reconciled(desk, prepared, last.run_id)
         facts = tell.reconciled_facts(desk, now, prepared, last, checks)
-        good = all(c.success for c in checks)
+        good = _agrees(facts.steps, checks) and not any(s.failed for s in facts.steps if imported)
         return finish(
             desk.engagement,
             "reconcile",
@@ -329,7 +339,7 @@ def rollback(
 ) -> StageResult[RollbackFacts]:
     """Put the CRM back as it was before the first write, and prove it. Without `yes`: only say what would be done.
 
-    Where a URL is configured, `workspace` must be the workspace's name, typed by a person. Resumable.
+    `workspace` must be the workspace's name, typed by a person; on the built-in sandbox it may be left out. Resumable.
     """
     with open_desk(name, "rollback", clock=clock, progress=progress) as desk:
         if not yes:
@@ -339,7 +349,7 @@ def rollback(
             lines = [f"{destroyed:,} records would be destroyed, {restored:,} restored, {additions}"]
             notes = {"verdict": "preview", "lines": lines}
             return finish(desk.engagement, "rollback", facts, ["rollback"], clock=desk.clock, notes=notes)
-        if desk.settings.destination.url is not None and workspace != desk.workspace.name:
+        if (workspace or desk.settings.destination.url is not None) and workspace != desk.workspace.name:
             raise UsageError(
                 "the workspace's name must be typed to roll it back",
                 f"dentlib rollback {name} --yes --workspace '{desk.workspace.name}'",

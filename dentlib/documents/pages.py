@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 
 from dentlib import assets
-from dentlib.documents import audit, cutover, evidence, mapping, numbers, pace, rollback, run, sample, setup
+from dentlib.documents import audit, cutover, evidence, mapping, numbers, pace, package, rollback, run, sample, setup
 from dentlib.documents.outcomes import without_addresses
 from dentlib.documents.view import NOTEBOOK_ROWS, Section, Share, Status, Table, Tone
 from dentlib.errors import UsageError
@@ -30,6 +30,7 @@ from dentlib.facts import (
     DiffRow,
     FileFacts,
     MappingFacts,
+    PackageFacts,
     PreviewFacts,
     RollbackFacts,
     RunFacts,
@@ -37,7 +38,7 @@ from dentlib.facts import (
 )
 from dentlib.privacy import for_spreadsheet, mask
 
-Facts = AuditFacts | MappingFacts | SampleFacts | PreviewFacts | RunFacts | RollbackFacts | CutoverFacts
+Facts = AuditFacts | MappingFacts | SampleFacts | PreviewFacts | PackageFacts | RunFacts | RollbackFacts | CutoverFacts
 
 
 class PageKind(BaseModel):
@@ -79,6 +80,7 @@ _BUILDERS: dict[type, _Builder] = {
         ("run", "delta"),
     ),
     RollbackFacts: _Builder(lambda f, _: rollback.sections(f), rollback.summary, rollback.decisions, ("rollback",)),
+    PackageFacts: _Builder(lambda f, _: package.sections(f), package.summary, package.decisions, ("package",)),
     CutoverFacts: _Builder(lambda f, _: cutover.sections(f), cutover.summary, cutover.decisions, ("cutover",)),
 }
 

@@ -36,6 +36,7 @@ from dentlib.facts.mapping import (
     OwnerRow,
     ValueMapFacts,
 )
+from dentlib.facts.package import PackageFacts, PackageFile
 
 __all__ = [
     "AccessRow",
@@ -52,6 +53,8 @@ __all__ = [
     "MapLine",
     "MappingFacts",
     "OwnerRow",
+    "PackageFacts",
+    "PackageFile",
     "PreviewFacts",
     "ReasonCount",
     "RelationshipFacts",

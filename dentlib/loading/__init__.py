@@ -1,12 +1,25 @@
 """Write prepared rows into a destination exactly once, know what was done, and take it back."""
 
 from dentlib.loading.audit_log import write_audit_log
-from dentlib.loading.delta import Deletion, DeltaPlan, plan_delta, record_deletions
+from dentlib.loading.deciding import Carried, Choice, Mark, decide
+from dentlib.loading.decision_files import (
+    CONFLICTS_FILE,
+    DELETIONS_FILE,
+    ConflictLine,
+    DeletionLine,
+    conflict_lines,
+    deletion_lines,
+    read_choices,
+)
+from dentlib.loading.decisions import Conflict, Missing, record_deletions
+from dentlib.loading.delta import Deletion, DeltaPlan, plan_delta
 from dentlib.loading.forecast import calls_by_step, forecast
 from dentlib.loading.history import last_run, open_run, rolled_back_at, runs, switches_off
 from dentlib.loading.ledger import Ledger
+from dentlib.loading.listing import Undecided, list_undecided
 from dentlib.loading.load import LoadResult, load
 from dentlib.loading.lock import WriterLock
+from dentlib.loading.package import take_up, write_package
 from dentlib.loading.patience import Patience
 from dentlib.loading.probe import ProbeFacts, probe
 from dentlib.loading.quiet import quiet, restore_switches
@@ -17,21 +30,35 @@ from dentlib.loading.snapshot import Snapshot, snapshot
 from dentlib.loading.updating import FieldConflict
 
 __all__ = [
+    "CONFLICTS_FILE",
+    "DELETIONS_FILE",
+    "Carried",
+    "Choice",
+    "Conflict",
+    "ConflictLine",
     "Deletion",
+    "DeletionLine",
     "DeltaPlan",
     "FieldConflict",
     "Ledger",
     "LoadResult",
+    "Mark",
+    "Missing",
     "Patience",
     "ProbeFacts",
     "Snapshot",
+    "Undecided",
     "WriterLock",
     "apply_schema",
     "calls_by_step",
     "compare_record",
+    "conflict_lines",
+    "decide",
+    "deletion_lines",
     "field_types",
     "forecast",
     "last_run",
+    "list_undecided",
     "load",
     "normalise_equal",
     "open_run",
@@ -39,6 +66,7 @@ __all__ = [
     "preview",
     "probe",
     "quiet",
+    "read_choices",
     "record_deletions",
     "restore_switches",
     "rollback",
@@ -46,5 +74,7 @@ __all__ = [
     "runs",
     "snapshot",
     "switches_off",
+    "take_up",
     "write_audit_log",
+    "write_package",
 ]
