@@ -116,17 +116,17 @@ def finish(
     exit_code: int = 0,
     reveal: bool = False,
     notes: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
 ) -> StageResult[F]:
-    """Write the pages and `result.json` of a stage, and return its result."""
+    """Write the pages and `result.json` of a stage, and return its result. `folder`: its run folder, where known."""
     now = clock.now().astimezone(engagement.settings.zone)
     asked = tuple(dict.fromkeys([*documents.decisions(facts), *decisions]))
     pages = [documents.write_page(k, facts, engagement.reports, generated_at=now, decisions=asked) for k in kinds]
     if reveal:
         pages += [documents.write_page(k, facts, engagement.reports, reveal=True, generated_at=now) for k in kinds]
     documents.write_index(engagement.reports, engagement.name, engagement.settings.client, generated_at=now)
-    result = StageResult(
-        stage, engagement.name, facts, tuple(pages), asked, exit_code, run_folder(engagement, stage, clock), notes or {}
-    )
+    place = folder or run_folder(engagement, stage, clock)
+    result = StageResult(stage, engagement.name, facts, tuple(pages), asked, exit_code, place, notes or {})
     result.save()
     return result
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -13,7 +14,7 @@ from dentlib import approvals, loading, mapping
 from dentlib.assembly import Mapped, forecast
 from dentlib.desk import Desk
 from dentlib.facts import CheckFacts, Forecast, PreviewFacts, RunFacts, SampleFacts
-from dentlib.loading import Deletion, LoadResult
+from dentlib.loading import Conflict, ConflictLine, DeletionLine, LoadResult, Undecided
 from dentlib.loading.history import RunRecord
 from dentlib.loading.load import calls_of
 from dentlib.loading.outcomes import outcomes_of
@@ -94,7 +95,7 @@ def run_facts(
     loaded: LoadResult,
     checks: Sequence[CheckFacts],
     expected: Forecast,
-    deletions: Sequence[Deletion],
+    undecided: Undecided | None,
 ) -> RunFacts:
     """Tell a run or delta: outcomes, reasons, verdicts, forecast against fact."""
     return RunFacts(
@@ -116,7 +117,9 @@ def run_facts(
         tables=prepared.tables,
         confirmed=confirmations(desk),
         remarks=mapping.remark_counts(desk.con, now.map),
-        gone=tuple(Counter(d.step for d in deletions).items()),
+        gone=tuple(Counter(m.step for m in undecided.missing).items()) if undecided else (),
+        conflicts=_conflict_counts(undecided.conflicts) if undecided else (),
+        settled=undecided.settled if undecided else (),
         calls_by_step=tuple(loading.calls_by_step(desk.ledger, loaded.run_id).items()),
         written_at=loaded.ended_at,
         counted_calls=desk.destination.stats.calls,
@@ -150,15 +153,50 @@ def reconciled_facts(
     )
 
 
-def write_lists(desk: Desk, now: Mapped, folder: Path) -> None:
-    """Write, row by row, what did not arrive (`rejects.csv`, evidence) and what arrived differently (a deliverable)."""
+def _conflict_counts(conflicts: Sequence[Conflict]) -> tuple[tuple[str, str, int], ...]:
+    counts = Counter((c.step, c.field) for c in conflicts)
+    return tuple((step, field, n) for (step, field), n in sorted(counts.items()))
+
+
+def write_lists(desk: Desk, now: Mapped, folder: Path, undecided: Undecided | None = None) -> None:
+    """Write, row by row, what did not arrive (`rejects.csv`, evidence) and what arrived differently (a deliverable).
+
+    After a delta also what a person has to decide: `conflicts.csv` and `deletions.csv`, where there is any.
+    """
     write_csv(folder / "rejects.csv", SetAside, mapping.rows_set_aside(desk.con, now.map))
     write_csv(desk.engagement.reports / "value-remarks.csv", ValueRemark, mapping.value_remarks(desk.con, now.map))
+    if undecided and undecided.conflicts:
+        write_csv(folder / loading.CONFLICTS_FILE, ConflictLine, loading.conflict_lines(undecided.conflicts))
+    if undecided and undecided.missing:
+        write_csv(folder / loading.DELETIONS_FILE, DeletionLine, loading.deletion_lines(undecided.missing))
 
 
-def listed(deletions: Sequence[Deletion]) -> list[dict[str, str]]:
-    """Return the deletions for review: step, object, record id, why, decision (no source key: it may identify)."""
-    return [
-        {"step": d.step, "object": d.object, "record_id": d.record_id, "why": d.why, "decision": d.decision}
-        for d in deletions
-    ]
+def to_decide(name: str, undecided: Undecided | None, folder: Path) -> list[str]:
+    """Say in lines what a delta leaves for a person, and the command that carries it out."""
+    if undecided is None or not (undecided.conflicts or undecided.missing):
+        return []
+    lines, files = [], []
+    if undecided.conflicts:
+        lines.append(f"{len(undecided.conflicts):,} fields changed on both sides: the CRM's value was kept")
+        files.append(folder / loading.CONFLICTS_FILE)
+    if undecided.missing:
+        lines.append(f"{len(undecided.missing):,} records whose row (or that themselves) are gone: listed, not touched")
+        files.append(folder / loading.DELETIONS_FILE)
+    given = " ".join(f"--from {file}" for file in files)
+    return [*lines, f'fill in the column decision, then: dentlib decide {name} {given} --by "A. Analyst"']
+
+
+def listed(undecided: Undecided | None) -> dict[str, list[dict[str, Any]]]:
+    """Return what is to be decided, without values and source keys, which may identify somebody."""
+    if undecided is None:
+        return {}
+    return {
+        "deletions": [
+            {"ref": m.ref, "step": m.step, "object": m.object, "record_id": m.record_id, "why": m.why}
+            for m in undecided.missing
+        ],
+        "conflicts": [
+            {"ref": c.ref, "step": c.step, "object": c.object, "record_id": c.record_id, "field": c.field}
+            for c in undecided.conflicts
+        ],
+    }

@@ -232,6 +232,22 @@ def show_approval(told: Mapping[str, Any], as_json: bool) -> None:
     out.print(f"  next: {told['next']}", markup=False)
 
 
+def show_decided(told: Mapping[str, Any], as_json: bool) -> None:
+    """Print what became of decisions."""
+    if as_json:
+        print_json(told)
+        return
+    verb = "would be carried out" if told["dry_run"] else "carried out"
+    for counts, words in ((told["done"], verb), (told["already"], "done before")):
+        for decision, n in sorted(counts.items()):
+            if n:
+                out.print(f"{decision}: {n:,} {words}", markup=False)
+    if told["undecided"]:
+        out.print(f"not decided yet: {told['undecided']:,}", markup=False)
+    for row in told["refused"]:
+        out.print(f"  refused: {row['where']} ({row['ref']}): {row['reason']}", markup=False)
+
+
 def show_prepared(told: Mapping[str, Any], as_json: bool) -> None:
     """Print what was prepared."""
     if as_json:

@@ -213,6 +213,8 @@ def run_facts(kind: str = "run") -> RunFacts:
         if clean
         else (),
         gone=() if clean else (("patients", 3), ("appointments", 11)),
+        conflicts=() if clean else (("patients", "phones", 4), ("patients", "homeAddress", 1)),
+        settled=() if clean else (("keep", 2), ("theirs", 5)),
         tables=(("patients", 4871, 4871, 0), ("appointments", 19_238, 19_238, 0), ("oldfaxlog", 804, 0, 804)),
     )
 

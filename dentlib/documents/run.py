@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
-from dentlib.documents import numbers
+from dentlib.documents import delta, numbers
 from dentlib.documents.outcomes import harmless, not_arrived, outcomes_section, totals, word
 from dentlib.documents.pace import pace_section
 from dentlib.documents.view import Column, Figure, Section, Share, Status, Table, Tone
@@ -24,8 +24,7 @@ def sections(facts: RunFacts) -> tuple[Section, ...]:
     """Return the run's sections in reading order. Pure."""
     heading = "What changed" if facts.kind == "delta" else "What became of every row"
     outcomes = outcomes_section(facts.steps, heading)
-    if facts.gone:
-        outcomes = replace(outcomes, tables=(*outcomes.tables, _gone(facts)))
+    outcomes = replace(outcomes, tables=(*outcomes.tables, *delta.tables(facts)))
     return (outcomes, _checks(facts), _reasons(facts), _tables(facts), pace_section(facts))
 
 
@@ -61,12 +60,10 @@ def _arrived(facts: RunFacts, total: dict[str, int]) -> str:
 
 
 def _changed(facts: RunFacts, total: dict[str, int]) -> str:
-    gone = sum(n for _, n in facts.gone)
     return (
         f"{numbers.things(total['created'], 'record')} of {facts.client} created, {numbers.count(total['updated'])} "
         f"updated, {numbers.count(total['unchanged'])} unchanged, "
-        f"{numbers.count(total['failed']) if total['failed'] else 'none'} failed"
-        + (f"; {numbers.things(gone, 'record')} kept whose row is gone from the export" if gone else "")
+        f"{numbers.count(total['failed']) if total['failed'] else 'none'} failed" + delta.told(facts)
     )
 
 
@@ -97,12 +94,7 @@ def decisions(facts: RunFacts) -> tuple[str, ...]:
     if failed:
         asked.append(f"{numbers.things(failed, 'row')} failed: see the reasons, mend, and try these rows again.")
     asked += [f"The outcomes of {s.label or s.step} do not add up." for s in facts.steps if not s.adds_up]
-    gone = sum(n for _, n in facts.gone)
-    if gone:
-        asked.append(
-            f"{numbers.things(gone, 'record')} were kept whose row is gone from the export: say which of them the "
-            "practice has deleted. Each is listed in the run's result.json."
-        )
+    asked += delta.asked(facts)
     return tuple(asked)
 
 
@@ -110,16 +102,6 @@ def _verdict_word(c: CheckFacts) -> Status:
     if c.success is None:
         return Status("could not run", Tone.STOP)
     return Status("passed", Tone.GOOD) if c.success else Status("failed", Tone.STOP)
-
-
-def _gone(facts: RunFacts) -> Table:
-    label = {s.step: s.label or s.step for s in facts.steps}
-    return Table(
-        name="gone",
-        caption="Records that were kept though their row is gone from the export; nothing is deleted by itself",
-        columns=(Column("What"), Column("Records", "number")),
-        rows=tuple((label.get(step, step), n) for step, n in facts.gone),
-    )
 
 
 def _checks(facts: RunFacts) -> Section:

@@ -1,6 +1,6 @@
 """Find what a new export changes against what was written: created, changed, deleted, by content and not by dates.
 
-Reads only. `load(kind="delta")` writes what is created and changed; deletions are a list for a person.
+Reads only. `load(kind="delta")` writes what is created and changed; deletions are a list for a person (`listing`).
 """
 
 from __future__ import annotations
@@ -15,22 +15,17 @@ from dentlib.loading.rows import check_prepared, table_of
 from dentlib.model import LoadStep
 
 _MERGE_ROWS = 10_000
-KEEP = "keep"
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A record of ours whose source row is gone, or isn't loaded any more (`why`: deleted, rejected, excluded, merged).
-
-    `decision` is `keep` until a person decides otherwise.
-    """
+    """A record of ours whose source row is gone, or isn't loaded any more (`why`: deleted or its outcome now)."""
 
     step: str
     source_key: str
     record_id: str
     object: str
     why: str
-    decision: str = KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +70,6 @@ def plan_delta(ledger: Ledger, con: duckdb.DuckDBPyConnection, steps: Sequence[L
         ]
         found.append(StepDelta(step.name, created, changed, unchanged, len(gone)))
     return DeltaPlan(tuple(found), tuple(deletions))
-
-
-def record_deletions(ledger: Ledger, run_id: str, deletions: Sequence[Deletion]) -> None:
-    """Record the reviewed list with its decisions. Nothing is destroyed here."""
-    rows = [[d.step, d.source_key, d.record_id, d.object, d.why, d.decision] for d in deletions]
-    ledger.append("deletions", {"rows": rows}, run=run_id)
 
 
 def _prepared(con: duckdb.DuckDBPyConnection, step: LoadStep) -> Iterator[tuple[str, str]]:

@@ -374,6 +374,10 @@ def _options(map: Map, wanted: WantedSchema, schema: DestinationSchema | None) -
                     allowed.setdefault((o.name, field.name), set()).update(x.value for x in field.options)
     extended = {(f.object, f.name) for f in wanted.fields if f.extend}
     for step in map.active_steps:
+        mark = step.deletions.mark if step.deletions is not None else None
+        if mark is not None and str(mark.value) not in allowed.get((step.to, mark.field), {str(mark.value)}):
+            message = f"`{mark.value}` is no option of {step.to}.{mark.field}"
+            yield Problem("option_absent", f"{step.step}: deletions.mark", message, "add it under schema:")
         for path, rule in map.fields_of(step).items():
             known = allowed.get((step.to, path))
             if known is None or (schema is None and (step.to, path) in extended):

@@ -92,6 +92,8 @@ def written_by(map: Map, step: Step) -> set[str]:
         names.update(d.keep_as_text for d in (step.created.missing, step.created.invalid) if d and d.keep_as_text)
     if step.file is not None:
         names.add(step.file.field)
+    if step.deletions is not None:
+        names.add(step.deletions.mark.field)
     if step.prefix:
         names.update((SOURCE_ID, ORIGINAL_DATE))
     return names

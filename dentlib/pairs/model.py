@@ -153,6 +153,19 @@ class OwnerRule(_Rule):
     name_field: str = ""
 
 
+class Mark(_Rule):
+    """The field, and its value, by which a record tells that its row is gone from the source."""
+
+    field: str
+    value: str | bool
+
+
+class DeletionRule(_Rule):
+    """What may be done, besides keeping and deleting, about records whose source row is gone."""
+
+    mark: Mark
+
+
 class FileRule(_Rule):
     """A file to upload: which field names it, which FILES field takes it, and what happens where it can't go."""
 
@@ -184,6 +197,7 @@ class Step(_Rule):
     links and attachments, which are known by their id alone. `created`: the original time of creation, kept in
     `createdAt` and in `originalCreatedAt`. `error_budget`: share of rejects above which a run stops. `history`: the
     reference that tells how old a row is; with it, a map may cut the history off (`history:` in map.yaml).
+    `deletions`: how a record is marked whose source row is gone, where a person decides so.
     """
 
     step: str
@@ -203,6 +217,7 @@ class Step(_Rule):
     created: FieldRule | None = None
     when_choice: Mapping[str, str] = Field(default_factory=dict)
     history: str = ""
+    deletions: DeletionRule | None = None
 
 
 class OptionsFrom(_Rule):
@@ -248,7 +263,13 @@ class SchemaWords(_Rule):
 
 
 class OwnersTable(_Rule):
-    """Where members of staff stand, and how they are matched to workspace members: `email`, then `name` if listed."""
+    """Where members of staff stand, and how they are matched to workspace members: `email`, then `name` if listed.
+
+    `assigned`: key of a member of staff → e-mail of the member who gets their records; goes before any match.
+    `placeholder`: e-mail of the member who stands in for staff without a match, in place of the fallback owner.
+    `unassigned`: keys of staff whose records may stay without an owner; `*` for all of them, also for records that
+    name nobody.
+    """
 
     from_: str = Field(alias="from")
     key: str
@@ -256,6 +277,9 @@ class OwnersTable(_Rule):
     name: Texts
     role: str = ""
     match: Texts
+    assigned: Mapping[str, str] = Field(default_factory=dict)
+    placeholder: str = ""
+    unassigned: Texts = ()
 
 
 class Choice(_Rule):
