@@ -19,6 +19,16 @@ def json_answer(value: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json", charset="utf-8")
 
 
+def bytes_answer(content: bytes, name: str) -> web.Response:
+    """A file to be kept under this name."""
+    quoted = name.encode("ascii", "replace").decode().replace('"', "'")
+    return web.Response(
+        body=content,
+        content_type="application/octet-stream",
+        headers={"Content-Disposition": f'attachment; filename="{quoted}"'},
+    )
+
+
 def text_as_json(text: str, status: int) -> web.Response:
     """Plain text under JSON's name, as the body parser's own errors come."""
     return web.Response(text=text, status=status, content_type="application/json", charset="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from graphql.language import ast
 
-from dentlib.sandbox.twenty import auth, files
+from dentlib.sandbox.twenty import auth, files, paths
 from dentlib.sandbox.twenty.graphql import Document, response_key
 from dentlib.sandbox.twenty.ids import new_id
 from dentlib.sandbox.twenty.introspect import document_problems, introspection, metadata_schema, variable_problems
@@ -116,6 +116,8 @@ class MetadataExecutor:
             "createWebhook": lambda a: self.webhooks.create(a["input"]),
             "updateWebhook": lambda a: self.webhooks.update(a["input"]["id"], a["input"].get("update") or a["input"]),
             "deleteWebhook": lambda a: self.webhooks.delete(str(a["id"])),
+            "uploadFile": self._upload_by_path,
+            "createFile": lambda a: self._upload_plain(a, "File"),
             "uploadFilesFieldFile": self._upload,
             "createFileUpload": self._begin_upload,
             "completeFileUpload": lambda a: files.complete(space, str(a["fileId"])),
@@ -204,14 +206,29 @@ class MetadataExecutor:
         return self.view.object(self.writer.update_object(given["id"], given["update"]))
 
     def _upload(self, arguments: Json) -> Json:
-        part = arguments.get("file")
-        if not isinstance(part, Upload):
-            raise Refusal("POST body missing file", code="BAD_USER_INPUT")
+        if self.space.release.file_paths:
+            return self._upload_plain(arguments, "FilesField")
+        part = _part(arguments)
         return files.upload(self.space, str(arguments["fieldMetadataId"]), part.name, part.content)
+
+    def _upload_plain(self, arguments: Json, folder: str) -> Json:
+        part = _part(arguments)
+        return paths.store_plain(self.space, folder, part.name, part.content)
+
+    def _upload_by_path(self, arguments: Json) -> Json:
+        part = _part(arguments)
+        return paths.store(self.space, arguments.get("fileFolder"), part.name, part.content)
 
     def _begin_upload(self, arguments: Json) -> Json:
         field_id = arguments.get("fieldMetadataId")
         return files.begin(self.space, field_id, str(arguments["filename"]), float(arguments["size"]))
+
+
+def _part(arguments: Json) -> Upload:
+    part = arguments.get("file")
+    if not isinstance(part, Upload):
+        raise Refusal("POST body missing file", code="BAD_USER_INPUT")
+    return part
 
 
 def _filtered(found: list[Any], node: Json | None) -> list[Any]:

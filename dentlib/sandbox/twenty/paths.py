@@ -17,6 +17,7 @@ from dentlib.sandbox.twenty.refusals import Json, Refusal
 from dentlib.sandbox.twenty.state import dumps
 from dentlib.sandbox.twenty.workspace import Workspace
 
+KEY = "fullPath"
 LINK_SECONDS = 86_400
 _NO_FIELD = 0
 _FOLDERS = {
@@ -43,6 +44,11 @@ class Unsigned(Refusal):
     def rest(self) -> Json:
         """The body of a forbidden download."""
         return {"message": "Forbidden resource", "error": "Forbidden", "statusCode": 403}
+
+
+def are_in(model: Model) -> bool:
+    """Tell whether records of this object name their file by a path."""
+    return model.obj.name == "attachment" and model.catalog.release.file_paths
 
 
 def store(space: Workspace, folder: str | None, name: str, content: bytes) -> Json:
@@ -83,11 +89,9 @@ def shown(space: Workspace, path: str | None) -> str | None:
     return f"{space.base_url}/files/{folder}/{_token(space, name)}/{name}"
 
 
-def forget(space: Workspace, model: Model, docs: list[Json]) -> None:
+def forget(space: Workspace, docs: list[Json]) -> None:
     """Remove the files of attachments that are destroyed, whether or not another record names them too [693]."""
-    if model.obj.name != "attachment":
-        return
-    ids = [_id_in(doc["fullPath"]) for doc in docs if doc.get("fullPath")]
+    ids = [_id_in(doc[KEY]) for doc in docs if doc.get(KEY)]
     space.state.db.executemany("DELETE FROM file WHERE ws=? AND id=?", [(space.ws, file_id) for file_id in ids])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import orjson
 
+from dentlib.sandbox.twenty import paths
 from dentlib.sandbox.twenty.catalog import Field
 from dentlib.sandbox.twenty.model import Model, UniqueKey
 from dentlib.sandbox.twenty.refusals import Json
@@ -64,6 +65,8 @@ def destroy(space: Workspace, model: Model, docs: list[Json]) -> None:
             for name in model.files:
                 for item in doc.get(name) or ():
                     space.state.db.execute("DELETE FROM file WHERE ws=? AND id=?", (space.ws, item["fileId"]))
+        if paths.are_in(model):
+            paths.forget(space, docs)
         _destroy(space, model, docs)
 
 
