@@ -79,6 +79,7 @@ class Model:
         self.not_null: set[str] = set()
         self.outputs: dict[str, Output] = {}
         self.unique: list[UniqueKey] = []
+        self.hidden: set[str] = set()
         for one in obj.fields.values():
             self._add(one)
         self.flat_defaults = list(self.defaults.items())
@@ -117,6 +118,8 @@ class Model:
         column = one.column
         assert column is not None
         self.relations[one.name] = one
+        if one.type == "MORPH_RELATION" and self.release.hides_morphs:
+            self.hidden |= {column, one.name}
         self.columns[column] = one
         self.checks[column] = scalars.uuid_value
         self.outputs[column] = Output(column, one, None, False)
@@ -160,6 +163,8 @@ class Model:
                 out[key] = None
                 return
             if not isinstance(value, dict) or not ("connect" in value or value.get("disconnect") is True):
+                if self.release.ignores_nested:
+                    return
                 raise invalid_args(f'Relation "{key}" requires connect or disconnect operation')
             out[key] = value
         elif key in self.to_many:
@@ -168,9 +173,11 @@ class Model:
             raise invalid_args(f'Object {self.obj.name} doesn\'t have any "{key}" field.')
 
     def read_back(self, doc: Json) -> Json:
-        """Write a stored document as REST answers it, relations as their ids only."""
+        """Write a stored document as REST answers it, relations as their ids only; `hidden` ones are left out."""
         out: Json = {}
         for key, output in self.outputs.items():
+            if key in self.hidden:
+                continue
             value = doc.get(key)
             if output.is_composite:
                 out[key] = {**output.empty, **value} if value else output.empty

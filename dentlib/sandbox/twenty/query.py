@@ -15,9 +15,6 @@ from dentlib.sandbox.twenty.refusals import Json, Refusal, coded, invalid_args
 from dentlib.sandbox.twenty.state import dumps
 from dentlib.sandbox.twenty.workspace import Workspace
 
-OPERATORS = (
-    "eq", "neq", "in", "containsAny", "is", "gt", "gte", "lt", "lte", "startsWith", "endsWith", "like", "ilike",
-)  # fmt: skip
 _COMPARE = {"eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _COLUMNS = {"id": "id", "createdAt": "created_at", "deletedAt": "deleted_at", "position": "position"}
 _NUMERIC = ("NUMBER", "NUMERIC", "POSITION", "CURRENCY")
@@ -65,7 +62,9 @@ class FilterSql:
             return self._related(model.relations[key], value)
         output = model.outputs.get(key)
         if output is None:
-            raise invalid_args(f'Object {model.obj.name} doesn\'t have any "{key}" field.')
+            if model.release.related_filters:
+                raise invalid_args(f'Object {model.obj.name} doesn\'t have any "{key}" field.')
+            raise Refusal(f"Field metadata not found for field: {key}", error="Error")
         kind = output.field.type
         if output.is_composite:
             unknown = [part for part in value if part not in EMPTY[kind]]
@@ -77,6 +76,8 @@ class FilterSql:
         return self._operators(output.field, key, None, value)
 
     def _related(self, field: Field, node: Json) -> str:
+        if not self.model.release.related_filters:
+            raise coded(f'Operator "{next(iter(node), "")}" is not supported', "UNSUPPORTED_OPERATOR")
         target = self.space.model(self.space.catalog.target(field))
         inner = FilterSql(self.space, target, f"{self.alias}x")
         condition = inner.compile(node)
@@ -103,9 +104,8 @@ class FilterSql:
             self.parameters.append(self._value(field, key, part, value))
             return f"{column}{_COMPARE[name]}?"
         if name in ("like", "startsWith", "endsWith"):
-            self.parameters.append(
-                f"{value}%" if name == "startsWith" else f"%{value}" if name == "endsWith" else value
-            )
+            any_end = name == "startsWith" and not self.model.release.exact_prefix
+            self.parameters.append(f"{value}%" if any_end else f"%{value}" if name == "endsWith" else value)
             return f"{column} LIKE ? ESCAPE '\\'"
         if name in ("ilike", "containsIlike"):
             self.parameters.append(str(value).casefold() if name == "ilike" else f"%{value}%".casefold())

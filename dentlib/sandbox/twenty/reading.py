@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from dentlib.sandbox.twenty import files, search
+from dentlib.sandbox.twenty import files, paths, search
 from dentlib.sandbox.twenty.catalog import Field
 from dentlib.sandbox.twenty.model import Model
 from dentlib.sandbox.twenty.query import (
@@ -140,6 +140,8 @@ class Reader:
         out = model.read_back(doc)
         for name in model.files:
             out[name] = files.with_links(self.space, doc.get(name))
+        if paths.are_in(model):
+            out[paths.KEY] = paths.shown(self.space, out.get(paths.KEY))
         if "searchVector" in out:
             out["searchVector"] = search.vector(model, doc)
         return out
@@ -148,6 +150,8 @@ class Reader:
         """One key of a record; None for an unknown one."""
         if key in model.files:
             return files.with_links(self.space, doc.get(key))
+        if key == paths.KEY and paths.are_in(model):
+            return paths.shown(self.space, model.value(doc, key))
         if key == "searchVector":
             return search.vector(model, doc)
         return model.value(doc, key)
@@ -191,14 +195,19 @@ class Reader:
         """Records as REST answers them with depth=1: each relation one step deep, at most 60 of a to-many."""
         out = [self.rest(model, doc) for doc in docs]
         for name, relation in model.relations.items():
+            if name in model.hidden:
+                continue
             target, found = self.targets(model, relation, docs)
             for answer, doc in zip(out, docs, strict=True):
                 there = found.get(doc.get(str(relation.column)) or "")
                 answer[name] = self.rest(target, there) if there else None
         for name, relation in model.to_many.items():
             child, by_parent, _ = self.children(relation, docs)
+            back = str(self.space.catalog.inverse(relation).column)
             for answer, doc in zip(out, docs, strict=True):
-                answer[name] = [self.rest(child, item) for item in by_parent.get(doc["id"], [])[:DEFAULT_PAGE]]
+                answer[name] = [
+                    {**self.rest(child, item), back: doc["id"]} for item in by_parent.get(doc["id"], [])[:DEFAULT_PAGE]
+                ]
         return out
 
     # -- counts -------------------------------------------------------------------------------------------------

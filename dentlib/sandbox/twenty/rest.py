@@ -86,6 +86,10 @@ class Rest:
             return self.reader.with_relations(model, docs)
         return [self.reader.rest(model, doc) for doc in docs]
 
+    def _filter(self, call: RestCall) -> Json | None:
+        text = call.query.get("filter")
+        return parse_filter(text, self.space.release.filter_operators) if text else None
+
     # -- one object, many records -------------------------------------------------------------------------------
 
     def _many(self, model: Model, call: RestCall) -> tuple[int, Any]:
@@ -93,7 +97,7 @@ class Rest:
             return 200, self._page(model, call)
         if call.method == "POST":
             return self._create_one(model, call)
-        filter = parse_filter(call.query["filter"]) if call.query.get("filter") else None
+        filter = self._filter(call)
         plural = capital(model.obj.plural)
         if call.method in ("PATCH", "PUT"):
             docs = self.do.update_many(model, filter, call.body)
@@ -111,7 +115,7 @@ class Rest:
         depth = parse_depth(query.get("depth"))
         page = self.reader.page(
             model,
-            filter=parse_filter(query["filter"]) if query.get("filter") else None,
+            filter=self._filter(call),
             order_by=parse_order(query["order_by"]) if query.get("order_by") else None,
             first=None if before else limit,
             last=limit if before else None,
@@ -162,7 +166,7 @@ class Rest:
 
     def _restore(self, model: Model, call: RestCall) -> tuple[int, Any]:
         self.space.limiter.take()
-        filter = parse_filter(call.query["filter"]) if call.query.get("filter") else None
+        filter = self._filter(call)
         docs = self.do.restore_many(model, filter)
         return 200, {"data": {f"restore{capital(model.obj.plural)}": self._shown(model, docs, call)}}
 
@@ -170,7 +174,7 @@ class Rest:
         if what == "merge":
             return 200, self.do.merge(model, (call.body or {}).get("ids") or [])
         if what == "groupBy":
-            filter = parse_filter(call.query["filter"]) if call.query.get("filter") else None
+            filter = self._filter(call)
             names = parse_json(call.query.get("aggregate"), "aggregate") or ["totalCount"]
             by = parse_json(call.query.get("group_by"), "group_by") or []
             groups = self.reader.group_by(model, by, filter, names, None)

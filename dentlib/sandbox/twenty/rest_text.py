@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from dentlib.sandbox.twenty.query import OPERATORS
 from dentlib.sandbox.twenty.refusals import Json, Refusal
 
 MAX_LIMIT = 200
@@ -36,23 +36,23 @@ def _split(text: str) -> list[str]:
     return [part for part in [*parts, text[start:]] if part]
 
 
-def parse_filter(text: str) -> Json:
-    """Turn a filter text into GraphQL's shape. Raises Refusal for what can't be read."""
-    parts = [_condition(part.strip()) for part in _split(text)]
+def parse_filter(text: str, operators: Sequence[str]) -> Json:
+    """Turn a filter text into GraphQL's shape. Raises Refusal for what can't be read, or an unknown operator."""
+    parts = [_condition(part.strip(), operators) for part in _split(text)]
     return parts[0] if len(parts) == 1 else {"and": parts}
 
 
-def _condition(text: str) -> Json:
+def _condition(text: str, operators: Sequence[str]) -> Json:
     group = _GROUP.fullmatch(text)
     if group:
-        inner = [_condition(part.strip()) for part in _split(group[2])]
+        inner = [_condition(part.strip(), operators) for part in _split(group[2])]
         return {"not": inner[0] if len(inner) == 1 else {"and": inner}} if group[1] == "not" else {group[1]: inner}
     found = _CONDITION.fullmatch(text)
     if not found:
         raise Refusal(f"'filter' invalid for '{text}'. eg: price[gte]:10")
     path, operator, value = found.groups()
-    if operator not in OPERATORS:
-        raise Refusal(f"'filter' invalid for '{text}', comparator {operator} not in {', '.join(OPERATORS)}")
+    if operator not in operators:
+        raise Refusal(f"'filter' invalid for '{text}', comparator {operator} not in {', '.join(operators)}")
     node: Any = {operator: _value(value, operator)}
     for name in reversed(path.split(".")):
         node = {name: node}

@@ -72,6 +72,10 @@ class Release:
     """[522]: latitude and longitude read back as text."""
     ignores_nested: bool = False
     """[328] [766]: REST drops a relation given as an object that is neither `connect` nor `disconnect`."""
+    upsert_moves: bool = False
+    """[221] [222]: an upsert gives the record that it finds a new place at the top."""
+    ids_change: bool = False
+    """[609] [486]: the id of a record that nothing points at can be changed."""
     checks_links: bool = True
     """[644]: a `javascript:` link in a text is refused."""
     parses_html: bool = True
@@ -80,6 +84,10 @@ class Release:
     # -- refusals -----------------------------------------------------------------------------------------------
     database_words: bool = False
     """[326] [352] [615] [645]: what the database refuses comes as 500 in the database's own words."""
+    terse_conflicts: bool = False
+    """[216] [460]: an upsert that matches two records names the values without their fields."""
+    too_large: str = "request entity too large"
+    """[344] [345]: what is said of a body over 10 MB."""
     token_refusal: str = "Token invalid."
     """[101]: about a token that is none."""
     forbidden_code: str = "FORBIDDEN"
@@ -166,9 +174,13 @@ RELEASES: Mapping[str, Release] = {
             dates="parsed",
             text_coordinates=True,
             ignores_nested=True,
+            upsert_moves=True,
+            ids_change=True,
             checks_links=False,
             parses_html=False,
             database_words=True,
+            terse_conflicts=True,
+            too_large="",
             token_refusal="No payload",
             forbidden_code="INTERNAL_SERVER_ERROR",
             hides_morphs=True,

@@ -61,6 +61,9 @@ class Writer:
             message = f"Maximum number of records to upsert is {MAX_RECORDS}."
             raise Refusal(message, sub_code="TOO_MANY_RECORDS_TO_UPDATE", friendly=message)
         drafts = [self._draft(model, record) for record in records]
+        if upsert and self.space.release.upsert_moves:
+            top = self._lowest(model)
+            drafts = [{"position": top - at, **draft} for at, draft in enumerate(drafts)]
         if not upsert:
             with self.state.write():
                 return self._insert(model, drafts)
@@ -276,12 +279,14 @@ class Writer:
 
     def _match(self, model: Model, draft: Json) -> str | None:
         found: list[tuple[str, str]] = []
+        terse: list[str] = []
         if draft.get("id"):
             row = self.state.one(
                 "SELECT id FROM record WHERE ws=? AND obj=? AND id=?", (self.space.ws, model.obj.slot, draft["id"])
             )
             if row:
                 found.append((str(row[0]), f"id (id: {draft['id']})"))
+                terse.append(f"id: {draft['id']}")
         for key in model.unique:
             value = key.value_in(draft)
             if value is None:
@@ -291,10 +296,12 @@ class Writer:
             )
             if row:
                 found.append((str(row[0]), f"{key.name} ({key.path}: {value})"))
+                terse.append(f"{key.path}: {value}")
         if len({record_id for record_id, _ in found}) > 1:
+            told = ", ".join(terse) if self.space.release.terse_conflicts else "; ".join(words for _, words in found)
             message = (
-                "Multiple records found with the same unique field values for "
-                f"{'; '.join(words for _, words in found)}. Cannot determine which record to update."
+                f"Multiple records found with the same unique field values for {told}. "
+                "Cannot determine which record to update."
             )
             raise Refusal(message, sub_code="UPSERT_MULTIPLE_MATCHING_RECORDS_CONFLICT", friendly=message)
         return found[0][0] if found else None
@@ -321,7 +328,7 @@ class Writer:
         before: Json = orjson.loads(row[0])
         if draft.get("id") not in (None, record_id):
             self._refuse_new_id(model, record_id)
-        doc = self._merge(model, before, draft)
+        doc = {**self._merge(model, before, draft), "id": draft.get("id") or record_id}
         if any(name in draft for name in model.files):
             files.attach(self.space, model, doc, before)
         values = self._row(model, doc)
@@ -330,8 +337,8 @@ class Writer:
         if before.get("position") != doc.get("position") or before.get("deletedAt") != doc.get("deletedAt"):
             self.space.lowest.pop(model.obj.slot, None)
         self.state.db.execute(
-            "UPDATE record SET deleted_at=?, created_at=?, position=?, doc=? WHERE ws=? AND obj=? AND id=?",
-            (*values[3:], *where),
+            "UPDATE record SET id=?, deleted_at=?, created_at=?, position=?, doc=? WHERE ws=? AND obj=? AND id=?",
+            (*values[2:], *where),
         )
         if model.obj.name == "person" and before.get("emails") != doc.get("emails"):
             self._enqueue("updated", {"obj": model.obj.slot, "ids": [record_id]})
@@ -357,6 +364,8 @@ class Writer:
     def _refuse_new_id(self, model: Model, record_id: str) -> None:
         row = self.state.one("SELECT field FROM link WHERE ws=? AND target=? LIMIT 1", (self.space.ws, record_id))
         if row is None:
+            if self.space.release.ids_change:
+                return
             raise coded("The id of a record cannot be changed", "INVALID_QUERY_INPUT")
         field = self.space.catalog.fields[row[0]]
         other = self.space.catalog.objects[field.obj].name
