@@ -76,6 +76,9 @@ def configure(
     api_key: Annotated[str | None, typer.Option(help="where the key is: env:NAME or keyring:SERVICE")] = None,
     plan: Annotated[str | None, typer.Option(help="pro, organization or self-hosted: decides the rate")] = None,
     calls_per_minute: Annotated[int | None, typer.Option(help="goes before the plan; 0: nothing limits")] = None,
+    sandbox_version: Annotated[
+        str | None, typer.Option(help="2.21 or 1.17: which Twenty the built-in sandbox is, before its first use")
+    ] = None,
     client: Annotated[str | None, typer.Option()] = None,
     time_zone: Annotated[str | None, typer.Option()] = None,
     currency: Annotated[str | None, typer.Option()] = None,
@@ -90,6 +93,7 @@ def configure(
         "destination.api_key": api_key,
         "destination.plan": plan,
         "destination.calls_per_minute": calls_per_minute,
+        "destination.sandbox_version": sandbox_version,
         "client": client,
         "time_zone": time_zone,
         "currency": currency,
@@ -180,6 +184,15 @@ def package(
 def run(name: Name, as_json: AsJson = False) -> None:
     """Move everything, then reconcile. Wants an approved sample. Goes on where a stopped run ended."""
     terminal.run_stage("run", name, {}, as_json)
+
+
+@app.command(epilog="Example: dentlib retry brightsmile")
+def retry(name: Name, as_json: AsJson = False) -> None:
+    """Send again what the last run could not write, after a fix: same run, nothing twice; then reconcile."""
+    with terminal.progress(as_json) as progress:
+        result = stages.retry(name, progress=progress)
+    terminal.show_result(result.as_data(), as_json)
+    raise typer.Exit(result.exit_code)
 
 
 @app.command(epilog="Example: dentlib delta brightsmile --export ./from-client-friday.zip")

@@ -303,10 +303,16 @@ def set_up(desk: Desk, now: Mapped, steps: Sequence[LoadStep]) -> ProbeFacts:
     return probed
 
 
-def load_all(desk: Desk, prepared: PreparedFacts, kind: Any, *, only_sample: bool = False) -> LoadResult:
-    """Load through the ledger, going on with a run of this kind that never ended."""
+def load_all(
+    desk: Desk, prepared: PreparedFacts, kind: Any, *, only_sample: bool = False, again: str = ""
+) -> LoadResult:
+    """Load through the ledger, going on with a run of this kind that never ended.
+
+    `again`: the run that is taken up once more, with the rows that it could not write.
+    """
     unfinished = loading.open_run(desk.ledger, kind)
-    run_id = unfinished.run_id if unfinished else f"{kind}-{desk.clock.now():%Y%m%dT%H%M%S%f}"
+    fresh = f"{kind}-{desk.clock.now():%Y%m%dT%H%M%S%f}"
+    run_id = again or (unfinished.run_id if unfinished else fresh)
     return loading.load(
         desk.ledger,
         desk.destination,
@@ -315,6 +321,7 @@ def load_all(desk: Desk, prepared: PreparedFacts, kind: Any, *, only_sample: boo
         run_id=run_id,
         kind=kind,
         only_sample=only_sample,
+        retry_failed=bool(again),
         clock=desk.clock,
         progress=desk.progress,
     )

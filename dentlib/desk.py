@@ -129,7 +129,8 @@ def _embedded_sandbox(engagement: Engagement) -> Iterator[tuple[str, str]]:
     key = secrets.token_urlsafe(24)
     state: Path = engagement.root / f"sandbox-{product}.sqlite"
     command = [sys.executable, "-m", "dentlib", "sandbox", product, "--port", "0", "--state", str(state)]
-    command += ["--limits", engagement.settings.destination.sandbox_limits, "--die-with-parent"]
+    settings = engagement.settings.destination
+    command += ["--limits", settings.sandbox_limits, "--version", settings.sandbox_version, "--die-with-parent"]
     child = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

@@ -53,6 +53,7 @@ class DestinationSettings(BaseModel):
         default=None, ge=0, le=100_000, description="goes before the plan; 0: nothing limits"
     )
     sandbox_limits: Literal["default", "off"] = "default"
+    sandbox_version: Literal["2.21", "1.17"] = "2.21"
 
     @property
     def allowed_calls_per_minute(self) -> int | None:

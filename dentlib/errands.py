@@ -102,7 +102,7 @@ def package(
             facts,
             ["package"],
             clock=desk.clock,
-            notes={"verdict": "written", "lines": lines},
+            notes=notes,
         )
 
 

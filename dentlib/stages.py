@@ -257,13 +257,29 @@ def delta(
         return _loaded_and_reconciled(desk, now, "delta")
 
 
-def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str) -> StageResult[RunFacts]:
+@tells_its_errors
+def retry(name: str, *, clock: Clock | None = None, progress: Progress | None = None) -> StageResult[RunFacts]:
+    """Send again what the last run or delta could not write, under the same run id, then reconcile.
+
+    After a fix in the map, the CRM or the network; a changed map wants its approvals anew. Rows that were written stay
+    as they are, unless the fix changes them. Raises GateClosed where there was no run.
+    """
+    with open_desk(name, "retry", clock=clock, progress=progress) as desk:
+        last = next((r for r in reversed(loading.runs(desk.ledger)) if r.kind in ("run", "delta")), None)
+        if last is None:
+            raise GateClosed(f"'{name}' has had no run yet", f"dentlib run {name}")
+        now = make.approved(desk, "sample")
+        return _loaded_and_reconciled(desk, now, last.kind, again=last.run_id)
+
+
+def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str, again: str = "") -> StageResult[RunFacts]:
+    """Load and judge. `again`: the run whose failed rows are tried once more."""
     prepared = make.prepared_records(desk, now)
     before = make.checked(desk, now, prepared)
     expected = make.forecast(desk, prepared.steps)
     make.set_up(desk, now, prepared.steps)
     deletions = loading.plan_delta(desk.ledger, desk.con, prepared.steps).deletions if kind == "delta" else ()
-    loaded = make.load_all(desk, prepared, kind)
+    loaded = make.load_all(desk, prepared, kind, again=again)
     undecided = make.undecided(desk, deletions, loaded.run_id) if kind == "delta" else None
     checks = [*before, *make.reconciled(desk, prepared, loaded.run_id)]
     facts = tell.run_facts(desk, now, prepared, loaded, checks, expected, undecided)
@@ -394,6 +410,7 @@ __all__ = [
     "new",
     "prepare",
     "reconcile",
+    "retry",
     "review",
     "rollback",
     "run",
