@@ -40,11 +40,8 @@ def preview(name: str, *, clock: Clock | None = None, progress: Progress | None 
         now = make.approved(desk, "map")
         prepared = make.prepared_records(desk, now)
         facts = tell.preview_facts(desk, prepared)
-        ends = f", ends about {facts.forecast.ends_at:%Y-%m-%d %H:%M}" if facts.forecast.ends_at else ""
-        minutes = "" if facts.forecast.minutes is None else f", {facts.forecast.minutes:,} minutes"
         lines = [
-            f"{facts.forecast.records:,} records to write in {facts.forecast.calls:,} calls, about "
-            f"{facts.forecast.reading:,} more to read back{minutes}{ends}",
+            tell.in_short(facts.forecast),
             *(f"{r.label}: can't be switched off ({r.detail})" for r in facts.reactions),
         ]
         return finish(

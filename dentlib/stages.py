@@ -277,6 +277,8 @@ def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str, again: str =
     prepared = make.prepared_records(desk, now)
     before = make.checked(desk, now, prepared)
     expected = make.forecast(desk, prepared.steps)
+    desk.progress.start("forecast", None, "calls")
+    desk.progress.finish("forecast", tell.in_short(expected))
     make.set_up(desk, now, prepared.steps)
     deletions = loading.plan_delta(desk.ledger, desk.con, prepared.steps).deletions if kind == "delta" else ()
     loaded = make.load_all(desk, prepared, kind, again=again)

@@ -88,6 +88,14 @@ def preview_facts(desk: Desk, prepared: PreparedFacts) -> PreviewFacts:
     )
 
 
+def in_short(expected: Forecast) -> str:
+    """Say the forecast in one line."""
+    calls = f"{expected.records:,} records in {expected.calls:,} writing calls, {expected.reading:,} to read back"
+    if expected.minutes is None or expected.ends_at is None:
+        return calls
+    return f"{calls}, {expected.minutes:,} minutes: ends about {expected.ends_at:%Y-%m-%d %H:%M}"
+
+
 def run_facts(
     desk: Desk,
     now: Mapped,
