@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from dentlib.model.values import content_hash
 
@@ -68,7 +69,8 @@ class DestinationField:
     """A field as the destination describes it. `options` are values in the destination's order.
 
     `columns`: the names under which a relation is written (`companyId`; `targetPersonId`, … where it may point to
-    several objects). Empty for everything else, also for the list on the other side of a relation.
+    several objects). Empty for everything else, also for the list on the other side of a relation. `default`: what a
+    record gets where nothing is sent (None: nothing).
     """
 
     id: str
@@ -82,6 +84,7 @@ class DestinationField:
     active: bool = True
     system: bool = False
     columns: tuple[str, ...] = ()
+    default: Any = None
 
 
 @dataclass(frozen=True, slots=True)
