@@ -265,7 +265,10 @@ class Updater:
                 changes = self._unwritten(step, changes, done, result)
                 if refusal.code == "RECORD_NOT_FOUND" and 0 < len(changes) < before:
                     continue  # those that went away since they were read are known now
-                self._halve(step, call, changes, refusal, attempts, done, result)
+                if before == 1:
+                    done.failed += [(c, *self._reason(step, c, refusal)) for c in changes]
+                else:
+                    self._halve(step, call, changes, attempts, done, result)
                 return done
             else:
                 sender.hook("updated")
@@ -281,14 +284,11 @@ class Updater:
         step: LoadStep,
         call: int,
         changes: list[Change],
-        refusal: Refused,
         attempts: Iterator[int],
         done: _Delivered,
         result: Updated,
     ) -> None:
-        if len(changes) == 1:
-            done.failed.append((changes[0], *self._reason(step, changes[0], refusal)))
-            return
+        """Send the halves: only a change that was refused alone is the one that is bad."""
         middle = len(changes) // 2
         for half in (changes[:middle], changes[middle:]):
             if half:
