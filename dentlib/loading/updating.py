@@ -18,7 +18,6 @@ import orjson
 
 from dentlib.errors import InDoubt, Refused
 from dentlib.loading.files import file_keys
-from dentlib.loading.files import file_keys
 from dentlib.loading.ledger import Current, Entry
 from dentlib.loading.readback import normalise_equal
 from dentlib.loading.rows import Row
