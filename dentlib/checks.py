@@ -2,7 +2,8 @@
 
 A suite file holds expectations as Great Expectations writes them, plus, in `meta`: `rule` (stable name), `why` (for the
 reader), `table` (which table it reads) and optionally `for_each` (name of a list of rows handed in by the caller; the
-expectation is stamped out once per row, `{name}` placeholders filled in). Counts come from GX; values never do.
+expectation is stamped out once per row, `{name}` placeholders filled in) and `counts` (`numerator` and `denominator` as
+SQL over the table, where a row of it stands for many). Other counts come from GX; values never do.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def run_suite(
             total = _count(con, table)
             for result in _validate(source, table, expectations):
                 meta = result["expectation_config"]["meta"]
-                found[meta["number"]] = _facts(result, meta, point or name, total)
+                found[meta["number"]] = _facts(result, meta, point or name, total, _counted(con, table, meta))
     missing = set(range(len(stamped))) - set(found)
     if missing:
         lost = [stamped[n]["meta"]["rule"] for n in sorted(missing)]
@@ -99,18 +100,30 @@ def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _facts(result: dict[str, Any], meta: dict[str, Any], point: str, total: int) -> CheckFacts:
+def _counted(con: duckdb.DuckDBPyConnection, table: str, meta: dict[str, Any]) -> tuple[int, int] | None:
+    """Count what a check says that it counts, where that isn't the rows of its table."""
+    if "counts" not in meta:
+        return None
+    counts = meta["counts"]
+    row = con.execute(f"SELECT {counts['numerator']}, {counts['denominator']} FROM {table}").fetchone()
+    return (int(row[0] or 0), int(row[1] or 0)) if row else (0, 0)
+
+
+def _facts(
+    result: dict[str, Any], meta: dict[str, Any], point: str, total: int, counted: tuple[int, int] | None
+) -> CheckFacts:
     crashed = _crash(result.get("exception_info") or {})
     outcome = result.get("result") or {}
     observed = outcome.get("observed_value")
     unexpected = outcome.get("unexpected_count", observed if isinstance(observed, int) else 0)
+    numerator, denominator = counted or (int(unexpected or 0), int(outcome.get("element_count") or total))
     return CheckFacts(
         point=point,
         rule=meta["rule"],
         description=meta.get("description", meta["rule"]),
         success=None if crashed else bool(result["success"]),
-        numerator=int(unexpected or 0),
-        denominator=int(outcome.get("element_count") or total),
+        numerator=numerator,
+        denominator=denominator,
         why=meta["why"],
         detail=f"the check itself failed: {crashed}" if crashed else "",
     )

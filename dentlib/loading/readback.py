@@ -36,7 +36,9 @@ class FieldComparison:
 def field_types(described: DestinationObject) -> dict[str, str]:
     """Return the type of every name that a record may carry, foreign keys (`companyId`) included."""
     types = {f.name: f.type for f in described.fields.values()}
-    types |= {f"{f.name}Id": "UUID" for f in described.fields.values() if "RELATION" in f.type}
+    for f in described.fields.values():
+        if "RELATION" in f.type:
+            types |= dict.fromkeys(f.columns or (f"{f.name}Id",), "UUID")
     return types
 
 
@@ -60,9 +62,9 @@ def normalise_equal(intended: Any, stored: Any, field_type: str) -> Verdict:
     """
     if intended == stored:
         return _SAME
-    if _is_empty(intended):
-        return (True, "empty") if _is_empty(stored) else (False, "sent empty, something is stored")
-    if _is_empty(stored):
+    if is_empty(intended):
+        return (True, "empty") if is_empty(stored) else (False, "sent empty, something is stored")
+    if is_empty(stored):
         return False, NOT_KEPT
     compare = _BY_TYPE.get(field_type)
     if compare is None:
@@ -70,9 +72,10 @@ def normalise_equal(intended: Any, stored: Any, field_type: str) -> Verdict:
     return compare(intended, stored)
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Tell whether a value holds nothing: null, an empty text or list, a composite of nothing else."""
     if isinstance(value, dict):
-        return all(_is_empty(v) for v in value.values())
+        return all(is_empty(v) for v in value.values())
     return value is None or value == "" or value == []
 
 
@@ -122,15 +125,39 @@ def _url(intended: Any, stored: Any) -> Verdict:
     return (True, "host lower-cased, trailing slash cut") if same else (False, DIFFERENT)
 
 
-def _digits(intended: Any, stored: Any) -> Verdict:
-    sent = "".join(c for c in str(intended) if c.isdigit()).lstrip("0")
-    kept = "".join(c for c in str(stored) if c.isdigit()).lstrip("0")
-    if sent == kept:
+def _digits(intended: Any, stored: Any, calling_code: str = "") -> Verdict:
+    """Compare a telephone number with its stored form: national digits, without the calling code and trunk zero.
+
+    Digits are only dropped from the front where the calling code or a zero accounts for them.
+    """
+    sent, kept = _only_digits(intended), _only_digits(stored)
+    if sent.lstrip("0") == kept.lstrip("0"):
         return True, "digits only"
-    # an international number is stored as its national digits; calling code and country are compared on their own
-    if str(intended).startswith("+") and len(kept) >= 4 and sent.endswith(kept):
+    code = _only_digits(calling_code)
+    national = sent.removeprefix(code).lstrip("0") if str(intended).startswith("+") and sent.startswith(code) else ""
+    if code and national == kept.lstrip("0"):
         return True, "as national digits"
     return False, "another number is stored"
+
+
+def _only_digits(text: Any) -> str:
+    return "".join(c for c in str(text) if c.isdigit())
+
+
+def _phones(intended: Any, stored: Any) -> Verdict:
+    if not isinstance(intended, dict) or not isinstance(stored, dict):
+        return _plain(intended, stored)
+    code = intended.get("primaryPhoneCallingCode") or stored.get("primaryPhoneCallingCode") or ""
+    return _composite(
+        primaryPhoneNumber=lambda sent, kept: _digits(sent, kept, code), additionalPhones=_list_of(_further_phone)
+    )(intended, stored)
+
+
+def _further_phone(intended: Any, stored: Any) -> Verdict:
+    if not isinstance(intended, dict) or not isinstance(stored, dict):
+        return _plain(intended, stored)
+    code = intended.get("callingCode") or stored.get("callingCode") or ""
+    return _composite(number=lambda sent, kept: _digits(sent, kept, code))(intended, stored)
 
 
 def _list_of(compare: Callable[[Any, Any], Verdict]) -> Callable[[Any, Any], Verdict]:
@@ -163,9 +190,9 @@ def _composite(**by_part: Callable[[Any, Any], Verdict]) -> Callable[[Any, Any],
 
         def one(name: str) -> Verdict:
             sent, kept = intended[name], stored.get(name)
-            if sent == kept or (_is_empty(sent) and _is_empty(kept)):
+            if sent == kept or (is_empty(sent) and is_empty(kept)):
                 return _SAME
-            if _is_empty(kept):
+            if is_empty(kept):
                 return False, f"{name}: {NOT_KEPT}"
             same, reason = by_part.get(name, _generic)(sent, kept)
             return same, f"{name}: {reason}" if reason else ""
@@ -180,7 +207,6 @@ def _generic(intended: Any, stored: Any) -> Verdict:
 
 
 _parts = _composite()
-_phone_list = _list_of(_composite(number=_digits))
 _link_list = _list_of(_composite(url=_url))
 
 
@@ -188,7 +214,7 @@ def _rich_text(intended: Any, stored: Any) -> Verdict:
     if not isinstance(intended, dict) or not isinstance(stored, dict):
         return _plain(intended, stored)
     if intended.get("blocknote"):
-        sent, kept = _blocks(intended["blocknote"]), _blocks(stored.get("blocknote"))
+        sent, kept = blocks_of(intended["blocknote"]), blocks_of(stored.get("blocknote"))
         if len(sent) != len(kept):
             return False, f"{len(kept)} of {len(sent)} blocks are stored"
         for number, (one, other) in enumerate(zip(sent, kept, strict=True), 1):
@@ -199,7 +225,7 @@ def _rich_text(intended: Any, stored: Any) -> Verdict:
     return (True, "blank lines around it") if same else (False, "another text is stored")
 
 
-def _blocks(blocknote: Any) -> list[tuple[str, str]]:
+def blocks_of(blocknote: Any) -> list[tuple[str, str]]:
     """Return (type, text) of every block: ids and default properties are the destination's own business."""
     if not blocknote:
         return []
@@ -250,9 +276,10 @@ _BY_TYPE: dict[str, Callable[[Any, Any], Verdict]] = {
     "ARRAY": _list_of(_plain),
     "RAW_JSON": _raw_json,
     "RICH_TEXT": _rich_text,
+    "RICH_TEXT_V2": _rich_text,
     "FILES": _files,
     "EMAILS": _composite(primaryEmail=_caseless, additionalEmails=_list_of(_caseless)),
-    "PHONES": _composite(primaryPhoneNumber=_digits, additionalPhones=_phone_list),
+    "PHONES": _phones,
     "LINKS": _composite(primaryLinkUrl=_url, secondaryLinks=_link_list),
     "CURRENCY": _composite(amountMicros=_number),
     "ADDRESS": _composite(addressLat=_number, addressLng=_number),

@@ -1,0 +1,239 @@
+"""Compare one step's records with what they should hold, page by page, and add up what that shows.
+
+Ours to answer for is what we wrote: of records that were there before us only the fields we filled, of fields that
+somebody kept or changed since none. What explains a difference is looked up (who wrote the record last, which values
+the ledger says were left alone) only for records that differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from dentlib.loading.differences import SAME, Kind, explain
+from dentlib.loading.ledger import Current, Entry, Ledger
+from dentlib.loading.measures import Links, Measured
+from dentlib.loading.readback import is_empty, normalise_equal
+from dentlib.loading.reading import Expected
+from dentlib.model import JSON, LastWrite, LoadStep
+
+EXAMPLES = 200
+"""Differences of one field and kind that are named by record; the counts have no limit."""
+
+ASKED_ABOUT = 20_000
+"""Records of a step that the destination is asked about who wrote them last; a step with more is wrong as a whole."""
+
+_NOT_LIKENESS = frozenset({"id", "sourceSystemId", "createdAt", "updatedAt", "createdBy", "position"})
+MATCH_ONLY = "match_only"
+
+LastWrites = Callable[[Sequence[str]], Mapping[str, LastWrite]]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field of one record that is not as it was meant, and what explains it."""
+
+    record_id: str
+    field: str
+    kind: Kind
+    how: str
+
+
+@dataclass(slots=True)
+class Found:
+    """What reading one step back adds up to."""
+
+    measured: Measured
+    links: Links
+    prepared: int = 0
+    refused: int = 0
+    confirmed: int = 0
+    stale: int = 0
+    matched: int = 0
+    looked_at: int = 0
+    read_back: int = 0
+    marked: int = 0  # of those read back: they carry the source id by which the destination is asked to count
+    missing: list[str] = field(default_factory=list)
+    explanations: Counter[tuple[str, Kind, str]] = field(default_factory=Counter)
+    differences: list[Difference] = field(default_factory=list)
+    seen: list[tuple[str, str, int | None]] = field(default_factory=list)  # record id, source id, likeness
+    alike_by: set[str] = field(default_factory=set)  # the fields by which others' records are told to be the same
+    _named: Counter[tuple[str, Kind]] = field(default_factory=Counter)
+
+    def name(self, difference: Difference) -> None:
+        """Note a difference; of many of one field and kind only the first are named."""
+        self.explanations[difference.field, difference.kind, difference.how] += 1
+        self._named[difference.field, difference.kind] += 1
+        if self._named[difference.field, difference.kind] <= EXAMPLES:
+            self.differences.append(difference)
+
+
+class StepComparison:
+    """One step under comparison."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        step: LoadStep,
+        *,
+        run_id: str,
+        types: Mapping[str, str],
+        defaults: Mapping[str, Any],
+        unique: frozenset[str],
+        links: Links,
+        last_writes: LastWrites,
+        file_keys: Callable[[JSON], Sequence[str]],
+    ) -> None:
+        self._ledger = ledger
+        self._step = step
+        self._types = types
+        self._defaults = defaults
+        self._unlike = _NOT_LIKENESS | unique
+        self._last_writes = last_writes
+        self._file_keys = file_keys
+        self._trouble = ledger.trouble(run_id, step.name)
+        self._adopted = ledger.adopted(step.name)
+        self._kept = kept_values(ledger, step.name)
+        self._block: tuple[int, dict[str, JSON]] = (0, {})
+        self._asked = 0
+        self.found = Found(Measured(types), links)
+
+    def confirmed(self, rows: Sequence[Expected]) -> list[Expected]:
+        """Count rows and return those whose record the ledger calls live and that were chosen to be read."""
+        found, live = self.found, []
+        for row in rows:
+            found.prepared += 1
+            if row.current is not None and row.current.live:
+                found.confirmed += 1
+                found.stale += row.current.row_hash != row.row_hash
+                found.matched += row.source_key in self._adopted
+                if row.payload is not None:
+                    live.append(row)
+            elif row.source_key in self._trouble:
+                found.refused += 1
+        return live
+
+    def take(self, page: Sequence[Expected], stored: Mapping[str, JSON]) -> None:
+        """Compare a page of records with what was read of them."""
+        open_: list[tuple[str, str, Kind, str, Any]] = []
+        meant: dict[str, JSON] = {}
+        for row in page:
+            assert row.current is not None
+            record_id = row.current.record_id
+            intended = meant[record_id] = self._meant(row, row.current)
+            self.found.looked_at += 1
+            self.found.links.expect(self.found.links.of(intended, self._types))
+            record = stored.get(record_id)
+            if record is None:
+                self.found.missing.append(record_id)
+                continue
+            self.found.read_back += 1
+            for name, value in intended.items():
+                kind, how = explain(value, record.get(name), self._types.get(name, ""), self._defaults.get(name))
+                if kind in SAME:
+                    self.found.explanations[name, kind, how] += 1
+                else:
+                    open_.append((record_id, name, kind, how, record.get(name)))
+        theirs = self._settle(open_)
+        for record_id, intended in meant.items():
+            if record_id in stored:
+                self._measure(record_id, intended, stored[record_id], theirs)
+
+    # ---- what was meant ----------------------------------------------------------------------------------------
+
+    def _meant(self, row: Expected, current: Current) -> JSON:
+        """Return the fields that we answer for: as prepared, or where that was not written, as written last."""
+        adopted = self._adopted.get(row.source_key)
+        if adopted is not None and (adopted.found == MATCH_ONLY or not current.row_hash):
+            return {}
+        if row.payload is not None and current.row_hash == row.row_hash:
+            meant: JSON = orjson.loads(row.payload)
+        else:
+            meant = dict(self._written_last(current))
+            for name in self._file_keys(meant):  # prepared rows don't name it; its bytes are compared apart
+                del meant[name]
+        meant.pop("id", None)
+        return meant
+
+    def _written_last(self, current: Current) -> JSON:
+        if self._block[0] != current.call:
+            entry: Entry = self._ledger.entry(current.call)
+            ids = [rid for _, rid, *_ in entry.body["rows"]]
+            self._block = (current.call, dict(zip(ids, entry.records("new"), strict=True)))
+        return self._block[1][current.record_id]
+
+    # ---- what explains a difference ----------------------------------------------------------------------------
+
+    def _settle(self, open_: Sequence[tuple[str, str, Kind, str, Any]]) -> set[tuple[str, str]]:
+        """Look for evidence about values that differ; return the fields of records that others answer for."""
+        theirs: set[tuple[str, str]] = set()
+        left: list[tuple[str, str, Kind, str]] = []
+        for record_id, name, kind, how, value in open_:
+            kept = self._kept.get((record_id, name), _NOTHING)
+            if kept is not _NOTHING and normalise_equal(kept, value, self._types.get(name, ""))[0]:
+                theirs.add((record_id, name))
+                self.found.name(
+                    Difference(record_id, name, Kind.KEPT, "their value was left alone, as the ledger lists")
+                )
+            else:
+                left.append((record_id, name, kind, how))
+        by_person = self._by_person({record_id for record_id, *_ in left})
+        for record_id, name, kind, how in left:
+            if record_id in by_person:
+                theirs.add((record_id, name))
+                kind, how = Kind.CHANGED, "a person has written this record since our last write"
+            self.found.name(Difference(record_id, name, kind, how))
+        return theirs
+
+    def _by_person(self, ids: set[str]) -> set[str]:
+        """Return those records whose last writer is a person: our own writes always leave the key as the writer."""
+        if not ids or self._asked >= ASKED_ABOUT:
+            return set()
+        self._asked += len(ids)
+        return {rid for rid, last in self._last_writes(sorted(ids)).items() if last.member_id}
+
+    # ---- sums, groups, links -----------------------------------------------------------------------------------
+
+    def _measure(self, record_id: str, intended: JSON, stored: JSON, theirs: set[tuple[str, str]]) -> None:
+        measured, links = self.found.measured, self.found.links
+        for name, value in intended.items():
+            if theirs and (record_id, name) in theirs:
+                measured.left_out[name] += 1
+            else:
+                measured.take(name, value, stored.get(name))
+        for name, parent in links.of(intended, self._types):
+            if theirs and (record_id, name) in theirs:
+                links.expected[name] -= 1
+            else:
+                links.take(record_id, name, parent, stored.get(name))
+        source_id = str(stored.get("sourceSystemId") or "")
+        self.found.marked += bool(self._step.source_prefix) and source_id.startswith(self._step.source_prefix)
+        self.found.alike_by |= intended.keys() - self._unlike
+        alike = likeness(stored, self.found.alike_by) if intended else None
+        self.found.seen.append((record_id, source_id, alike))
+
+
+_NOTHING = object()
+
+
+def likeness(record: JSON, names: Collection[str]) -> int | None:
+    """Return a fingerprint of what a record holds in these fields; None where that is less than two values."""
+    values = [[n, record[n]] for n in sorted(names) if not is_empty(record.get(n))]
+    if len(values) < 2:
+        return None
+    digest = hashlib.blake2b(orjson.dumps(values, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def kept_values(ledger: Ledger, step: str) -> dict[tuple[str, str], Any]:
+    """Return the values of others that were left alone, by record and field, as the ledger listed them last."""
+    found: dict[tuple[str, str], Any] = {}
+    for entry in ledger.entries("kind IN ('conflicts', 'kept') AND body ->> 'step' = ?", step):
+        for (_, record_id, _, name, *_), was in zip(entry.body["rows"], entry.records("was"), strict=True):
+            found[record_id, name] = was["stored"]
+    return found
