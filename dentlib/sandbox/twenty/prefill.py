@@ -212,7 +212,7 @@ def _records(space: Workspace, members: list[Json]) -> None:
         ]
 
     known = space.model_named("workspaceMember").outputs
-    staff = [_member(at, row) for at, row in enumerate(members)]
+    staff = [{**_member(row), "colorScheme": space.release.color_scheme} for row in members]
     add("workspaceMember", [{key: value for key, value in row.items() if key in known} for row in staff])
     company_count, person_count, opportunity_count = space.release.samples
     companies = add(
@@ -245,14 +245,13 @@ def _records(space: Workspace, members: list[Json]) -> None:
     _workflows(space, add)
 
 
-def _member(at: int, row: Json) -> Json:
+def _member(row: Json) -> Json:
     return {
         **({"id": row["id"]} if row.get("id") else {}),
         "userId": row.get("userId") or new_id(),
         "userEmail": str(row["email"]).lower(),
         "name": {"firstName": row.get("firstName"), "lastName": row.get("lastName")},
         "jobTitle": row.get("jobTitle"),
-        "colorScheme": "Light",
         "position": 0,
     }
 
@@ -260,7 +259,8 @@ def _member(at: int, row: Json) -> Json:
 def _workflows(space: Workspace, add: Any) -> None:
     """One workflow that somebody starts, and in newer versions one that starts by itself for every person."""
     by_itself = {"name": "Record is created or updated", "type": "DATABASE_EVENT", "settings": _trigger_settings(space)}
-    manual = {"name": "Launch manually", "type": "MANUAL", "settings": {}}
+    settings: Json = {"icon": "IconUserPlus", "availability": {"type": "GLOBAL"}, "outputSchema": {}}
+    manual = {"name": "Launch manually", "type": "MANUAL", "settings": settings, "nextStepIds": new_ids(1)}
     wanted = [("Create company when adding a new person", by_itself)] if space.release.automated_trigger else []
     wanted.append(("Quick Lead", manual))
     ids = sorted(new_ids(len(wanted)))

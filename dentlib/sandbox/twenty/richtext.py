@@ -28,10 +28,10 @@ _DANGEROUS = ("javascript:", "vbscript:", "data:")
 def coerce_parts(parts: Json, path: str, of: Release = RELEASES[NEWEST]) -> Json:
     """Check the blocknote text and derive the part that was not sent."""
     out = dict(parts)
-    if out.get("blocknote") and of.checks_links:
+    if out.get("blocknote") and not of.older_blocks:
         _refuse_dangerous(out["blocknote"], path)
     if "markdown" in out and "blocknote" not in out:
-        out["blocknote"] = blocks_text(out["markdown"]) if out["markdown"] else None
+        out["blocknote"] = blocks_text(out["markdown"], older=of.older_blocks) if out["markdown"] else None
     elif "blocknote" in out and "markdown" not in out:
         out["markdown"] = markdown_of(out["blocknote"]) if out["blocknote"] else None
     return out
@@ -81,7 +81,9 @@ def _inline_markdown(content: Any) -> str:
     out = []
     for item in content if isinstance(content, list) else []:
         if item.get("type") == "link":
-            out.append(f"[{_inline_markdown(item.get('content'))}]({item.get('href', '')})")
+            href = str(item.get("href", ""))
+            safe = "" if href.strip().lower().startswith(_DANGEROUS) else href
+            out.append(f"[{_inline_markdown(item.get('content'))}]({safe})")
             continue
         words, styles = item.get("text", ""), item.get("styles") or {}
         for style, mark in (("code", "`"), ("strike", "~~"), ("italic", "*"), ("bold", "**")):
@@ -91,9 +93,14 @@ def _inline_markdown(content: Any) -> str:
     return "".join(out)
 
 
-def blocks_text(markdown: str) -> str:
-    """Read markdown into BlockNote JSON; headings, lists, paragraphs, and loosely what HTML there is."""
+def blocks_text(markdown: str, *, older: bool = False) -> str:
+    """Read markdown into BlockNote JSON; headings, lists, paragraphs, and loosely what HTML there is.
+
+    `older`: as an older BlockNote does, which drops HTML and joins the lines of a paragraph with blanks.
+    """
     if re.match(r"\s*<(p|ul|ol|h[1-6]|div)\b", markdown, re.IGNORECASE):
+        if older:
+            return _written([_block("paragraph", [])], older)
         reader = _HtmlBlocks()
         reader.feed(markdown)
         reader.close()
@@ -103,7 +110,7 @@ def blocks_text(markdown: str) -> str:
 
     def flush() -> None:
         if paragraph:
-            blocks.append(_block("paragraph", _inline("\n ".join(line.strip() for line in paragraph))))
+            blocks.append(_block("paragraph", _inline((" " if older else "\n ").join(map(str.strip, paragraph)))))
             paragraph.clear()
 
     for line in markdown.split("\n"):
@@ -122,6 +129,13 @@ def blocks_text(markdown: str) -> str:
         else:
             paragraph.append(line)
     flush()
+    return _written(blocks, older)
+
+
+def _written(blocks: list[Json], older: bool) -> str:
+    for block in blocks if older else ():
+        kept = {key: block["props"][key] for key in ("textColor", "backgroundColor", "textAlignment")}
+        block["props"] = {**kept, **({"level": block["props"]["level"]} if "level" in block["props"] else {})}
     return orjson.dumps(blocks).decode()
 
 

@@ -48,6 +48,8 @@ class Release:
     """[761]: its name in the GraphQL schema."""
     samples: tuple[int, int, int] = (2, 3, 2)
     """[010]: sample companies, people, opportunities of a new workspace."""
+    color_scheme: str = "Light"
+    """[653]: the colours a new member starts with."""
     automated_trigger: bool = True
     """[010] [991]: a new workspace's workflow starts by itself for every person."""
     file_paths: bool = False
@@ -76,10 +78,9 @@ class Release:
     """[221] [222]: an upsert gives the record that it finds a new place at the top."""
     ids_change: bool = False
     """[609] [486]: the id of a record that nothing points at can be changed."""
-    checks_links: bool = True
-    """[644]: a `javascript:` link in a text is refused."""
-    parses_html: bool = True
-    """[643] [558]: HTML in markdown becomes blocks, a single line break stays one."""
+    older_blocks: bool = False
+    """[554] [558] [643] [644]: texts as an older BlockNote reads them: a line break is a blank, HTML an empty block,
+    no `isToggleable`, and a `javascript:` link is taken (and lost in the markdown)."""
 
     # -- refusals -----------------------------------------------------------------------------------------------
     database_words: bool = False
@@ -164,6 +165,7 @@ RELEASES: Mapping[str, Release] = {
             unwritable=frozenset({"RICH_TEXT"}),
             rich_text_type="RichTextV2",
             samples=(5, 5, 6),
+            color_scheme="System",
             automated_trigger=False,
             file_paths=True,
             strict_documents=True,
@@ -176,8 +178,7 @@ RELEASES: Mapping[str, Release] = {
             ignores_nested=True,
             upsert_moves=True,
             ids_change=True,
-            checks_links=False,
-            parses_html=False,
+            older_blocks=True,
             database_words=True,
             terse_conflicts=True,
             too_large="",
