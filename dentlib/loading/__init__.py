@@ -11,7 +11,7 @@ from dentlib.loading.decision_files import (
     deletion_lines,
     read_choices,
 )
-from dentlib.loading.decisions import Conflict, Missing, record_deletions
+from dentlib.loading.decisions import Absent, Conflict, record_deletions
 from dentlib.loading.delta import Deletion, DeltaPlan, plan_delta
 from dentlib.loading.forecast import calls_by_step, forecast
 from dentlib.loading.history import last_run, open_run, rolled_back_at, runs, switches_off
@@ -32,6 +32,7 @@ from dentlib.loading.updating import FieldConflict
 __all__ = [
     "CONFLICTS_FILE",
     "DELETIONS_FILE",
+    "Absent",
     "Carried",
     "Choice",
     "Conflict",
@@ -43,7 +44,6 @@ __all__ = [
     "Ledger",
     "LoadResult",
     "Mark",
-    "Missing",
     "Patience",
     "ProbeFacts",
     "Snapshot",

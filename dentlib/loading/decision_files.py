@@ -20,8 +20,8 @@ from dentlib.loading.decisions import (
     KEEP,
     MARK,
     RECREATE,
+    Absent,
     Conflict,
-    Missing,
     as_text,
     parsed_ref,
 )
@@ -84,7 +84,7 @@ def conflict_lines(conflicts: Sequence[Conflict]) -> Iterator[ConflictLine]:
         )
 
 
-def deletion_lines(missing: Sequence[Missing]) -> Iterator[DeletionLine]:
+def deletion_lines(missing: Sequence[Absent]) -> Iterator[DeletionLine]:
     """Yield the rows of `deletions.csv`."""
     for m in missing:
         changed = ", ".join(m.changed)

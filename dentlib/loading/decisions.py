@@ -63,7 +63,7 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class Absent:
     """A listed record whose source row is gone (or isn't loaded any more), or that is itself gone from the destination.
 
     `changed`: fields that somebody changed in the destination since we wrote them.
@@ -116,10 +116,10 @@ def conflicts_of(entry: Entry) -> list[Conflict]:
     ]
 
 
-def missing_of(entry: Entry) -> list[Missing]:
+def missing_of(entry: Entry) -> list[Absent]:
     """Return the rows of a listing of deletions."""
     return [
-        Missing(entry.seq, n, *row[:5], tuple(row[6]) if len(row) > 6 else ())
+        Absent(entry.seq, n, *row[:5], tuple(row[6]) if len(row) > 6 else ())
         for n, row in enumerate(entry.body["rows"], 1)
     ]
 
@@ -175,7 +175,7 @@ def holding(decided: Mapping[Place, Decided], place: Place, last_write: int) -> 
     return found if found is not None and found.seq > last_write else None
 
 
-def newest_missing(ledger: Ledger) -> dict[Place, Missing]:
+def newest_missing(ledger: Ledger) -> dict[Place, Absent]:
     """Return the newest listing of deletions, by place: what is gone as far as the last delta knows."""
     first = ledger.last("kind = 'deletions' AND seq > ? AND coalesce(body ->> 'part', 1) = 1", ledger.epoch)
     if first is None:
@@ -184,7 +184,7 @@ def newest_missing(ledger: Ledger) -> dict[Place, Missing]:
     return {(m.step, m.source_key): m for entry in entries for m in missing_of(entry)}
 
 
-def list_missing(ledger: Ledger, run_id: str, missing: Sequence[Missing]) -> None:
+def list_missing(ledger: Ledger, run_id: str, missing: Sequence[Absent]) -> None:
     """Append a listing of records that are missing on one side, in parts; an empty one says that there is none."""
     with ledger.transaction():
         for part, start in enumerate(range(0, max(len(missing), 1), _LISTED_ROWS), 1):
@@ -197,7 +197,7 @@ def list_missing(ledger: Ledger, run_id: str, missing: Sequence[Missing]) -> Non
 
 def record_deletions(ledger: Ledger, run_id: str, deletions: Sequence[Deletion]) -> None:
     """List what a plan found gone, without a look at the destination. Nothing is destroyed here."""
-    list_missing(ledger, run_id, [Missing(0, 0, d.step, d.source_key, d.record_id, d.object, d.why) for d in deletions])
+    list_missing(ledger, run_id, [Absent(0, 0, d.step, d.source_key, d.record_id, d.object, d.why) for d in deletions])
 
 
 def record_decisions(ledger: Ledger, what: str, by: str, rows: Sequence[tuple[int, int, str]], run_id: str) -> None:

@@ -18,9 +18,9 @@ from dentlib.loading.decisions import (
     OURS,
     RECREATE,
     THEIRS,
+    Absent,
     Conflict,
     Decided,
-    Missing,
     conflicts_of,
     decided_missing,
     missing_of,
@@ -92,7 +92,7 @@ class RecordChange:
 @dataclass(slots=True)
 class Destruction:
     choice: Choice
-    listed: Missing
+    listed: Absent
     current: Current
     stored: JSON | None
 
@@ -103,7 +103,7 @@ class Judged:
 
     changes: dict[tuple[str, str, str], RecordChange] = field(default_factory=dict)  # by kind, step, key
     destructions: list[Destruction] = field(default_factory=list)
-    recreated: list[tuple[Choice, Missing, Current]] = field(default_factory=list)
+    recreated: list[tuple[Choice, Absent, Current]] = field(default_factory=list)
     notes: dict[str, list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
 
     @property
@@ -125,8 +125,8 @@ class Judging:
     def look(self, choices: Sequence[Choice]) -> Judged:
         """Check every choice against the ledger and the destination."""
         conflicts: list[tuple[Choice, Conflict]] = []
-        missing: list[tuple[Choice, Missing]] = []
-        listings: dict[int, list[Conflict] | list[Missing]] = {}
+        missing: list[tuple[Choice, Absent]] = []
+        listings: dict[int, list[Conflict] | list[Absent]] = {}
         for choice in choices:
             row = self._listed(choice, listings)
             if row is None:
@@ -142,7 +142,7 @@ class Judging:
         self._hold_back_parents()
         return self._judged
 
-    def _listed(self, choice: Choice, listings: dict[int, list[Conflict] | list[Missing]]) -> Conflict | Missing | None:
+    def _listed(self, choice: Choice, listings: dict[int, list[Conflict] | list[Absent]]) -> Conflict | Absent | None:
         ref = parsed_ref(choice.ref)
         if ref is None:
             return None
@@ -201,7 +201,7 @@ class Judging:
         fresh = RecordChange(current, stored, whole=dict(base), row_hash=row_hash)
         return self._judged.changes.setdefault((kind, current.step, current.source_key), fresh)
 
-    def _look_at_missing(self, chosen: list[tuple[Choice, Missing]]) -> None:
+    def _look_at_missing(self, chosen: list[tuple[Choice, Absent]]) -> None:
         newest = newest_missing(self._ledger)
         decided = decided_missing(self._ledger)
         chosen.sort(key=lambda pair: (pair[1].step, pair[1].object))
@@ -220,7 +220,7 @@ class Judging:
                     self._look_at_one(choice, row, current, stored)
 
     def _done(
-        self, choice: Choice, row: Missing, current: Current | None, stored: JSON | None, decided: Decided | None
+        self, choice: Choice, row: Absent, current: Current | None, stored: JSON | None, decided: Decided | None
     ) -> bool:
         """Tell whether this was decided before; a record that is destroyed by now was what `delete` wanted."""
         if current is None:
@@ -231,7 +231,7 @@ class Judging:
             return done
         return decided is not None and decided.decision == choice.decision and decided.seq > current.call
 
-    def _look_at_one(self, choice: Choice, row: Missing, current: Current, stored: JSON | None) -> None:
+    def _look_at_one(self, choice: Choice, row: Absent, current: Current, stored: JSON | None) -> None:
         if choice.decision not in row.choices:
             allowed = " or ".join(row.choices)
             self._carried.refuse(choice, f"this record is {row.why}: it can only be decided as {allowed}")
@@ -255,7 +255,7 @@ class Judging:
             else:
                 self._judged.destructions.append(Destruction(choice, row, current, stored))
 
-    def _look_at_mark(self, choice: Choice, row: Missing, current: Current, stored: JSON | None) -> None:
+    def _look_at_mark(self, choice: Choice, row: Absent, current: Current, stored: JSON | None) -> None:
         mark = self._marks.get(row.step)
         if mark is None:
             words = f"the map names no mark: steps: {{{row.step}: {{deletions: {{mark: {{field: …, value: …}}}}}}}}"

@@ -20,9 +20,9 @@ from dentlib.loading.decisions import (
     IN_BIN,
     THEIRS,
     VOID,
+    Absent,
     Conflict,
     Decided,
-    Missing,
     Place,
     decided_missing,
     holding,
@@ -33,12 +33,13 @@ from dentlib.loading.decisions import (
     standing_conflicts,
 )
 from dentlib.loading.delta import Deletion
+from dentlib.loading.files import file_keys
 from dentlib.loading.ledger import Current, Ledger
 from dentlib.loading.patience import Patience
 from dentlib.loading.readback import differing, field_types, normalise_equal
-from dentlib.model import JSON, Destination
+from dentlib.model import JSON, Destination, LoadStep
 
-T = TypeVar("T", Conflict, Missing, Deletion)
+T = TypeVar("T", Conflict, Absent, Deletion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Undecided:
     """What a person has to decide now. `settled`: (theirs | keep | mark, records) decided before, and still so."""
 
     conflicts: tuple[Conflict, ...]
-    missing: tuple[Missing, ...]
+    missing: tuple[Absent, ...]
     settled: tuple[tuple[str, int], ...]
 
 
@@ -91,8 +92,10 @@ class Looking:
 
     def changed(self, current: Current, stored: JSON) -> tuple[str, ...]:
         """Name the fields that hold something else than was written last; `deletedAt` where it lies in the bin."""
-        types = self.types(current.object)
-        base = {n: v for n, v in self.written.of(current).items() if n != "id" and types.get(n) != "FILES"}
+        types, whole = self.types(current.object), self.written.of(current)
+        # a file is named in another form when it is read; whether its bytes are still the same is not asked here
+        named = file_keys(self.destination, LoadStep(current.step, current.object, "", "", file_field="file"), whole)
+        base = {n: v for n, v in whole.items() if n not in {"id", *named} and types.get(n) != "FILES"}
         found = sorted(differing(base, stored, types))
         return (*found, "deletedAt") if stored.get("deletedAt") and "deletedAt" not in found else tuple(found)
 
@@ -153,11 +156,9 @@ def _as_it_is(looking: Looking, conflict: Conflict, current: Current | None, sto
     return conflict if same else replace(conflict, meant=meant, stored=found, decision="")
 
 
-def _missing(
-    looking: Looking, deletions: Sequence[Deletion], run_id: str, settled: Counter[str]
-) -> tuple[Missing, ...]:
+def _missing(looking: Looking, deletions: Sequence[Deletion], run_id: str, settled: Counter[str]) -> tuple[Absent, ...]:
     ledger, decided = looking.ledger, decided_missing(looking.ledger)
-    listed: list[Missing] = []
+    listed: list[Absent] = []
     ordered = sorted(deletions, key=lambda d: (d.step, d.object))
     for (step, object_name), group in groupby(ordered, key=lambda d: (d.step, d.object)):
         nowhere: list[Current] = []
@@ -171,7 +172,7 @@ def _missing(
             else:
                 changed = looking.changed(current, stored)
                 listed.append(
-                    Missing(0, 0, step, current.source_key, current.record_id, object_name, deletion.why, changed)
+                    Absent(0, 0, step, current.source_key, current.record_id, object_name, deletion.why, changed)
                 )
         note_gone(ledger, nowhere, run_id)
     listed += _lost(looking, decided, run_id, settled)
@@ -179,7 +180,7 @@ def _missing(
     return tuple(newest_missing(ledger).values())
 
 
-def _lost(looking: Looking, decided: Mapping[Place, Decided], run_id: str, settled: Counter[str]) -> Iterator[Missing]:
+def _lost(looking: Looking, decided: Mapping[Place, Decided], run_id: str, settled: Counter[str]) -> Iterator[Absent]:
     """Yield records that this run wanted to update and that are not in the destination any more."""
     sql = "SELECT step, source_key, code FROM trouble WHERE run = ? AND code IN (?, ?) ORDER BY step, source_key"
     for step, key, code in list(looking.ledger.rows(sql, run_id, GONE, IN_BIN)):
@@ -190,7 +191,7 @@ def _lost(looking: Looking, decided: Mapping[Place, Decided], run_id: str, settl
             settled[earlier.decision] += 1
         else:
             why = DESTROYED_THERE if code == GONE else BINNED_THERE
-            yield Missing(0, 0, step, key, current.record_id, current.object, why)
+            yield Absent(0, 0, step, key, current.record_id, current.object, why)
 
 
 def note_gone(ledger: Ledger, records: Sequence[Current], run_id: str) -> None:

@@ -8,6 +8,7 @@ from dentlib.mapping.check_rows import check_rows
 from dentlib.mapping.explain import ExplainRow, explain
 from dentlib.mapping.facts import mapping_facts
 from dentlib.mapping.map import Formats, Map, TableMap, load_map
+from dentlib.mapping.owners import owner_rows, undecided_owners, write_assigned
 from dentlib.mapping.prepare import PrepareContext, PreparedFacts, prepare
 from dentlib.mapping.propose import ColumnProposal, Proposals, propose, write_proposals
 from dentlib.mapping.remarks import SetAside, ValueRemark, remark_counts, rows_set_aside, value_remarks
@@ -32,11 +33,14 @@ __all__ = [
     "explain",
     "load_map",
     "mapping_facts",
+    "owner_rows",
     "prepare",
     "propose",
     "remark_counts",
     "rows_set_aside",
+    "undecided_owners",
     "value_remarks",
     "wanted_schema",
+    "write_assigned",
     "write_proposals",
 ]

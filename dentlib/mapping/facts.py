@@ -12,7 +12,7 @@ from dentlib.facts import MapLine, MappingFacts, OwnerRow, ValueMapFacts
 from dentlib.mapping.access import access_rows
 from dentlib.mapping.functions import BLANKS
 from dentlib.mapping.map import Map
-from dentlib.mapping.owners import OWNERS
+from dentlib.mapping.owners import OWNERS, owner_rows
 from dentlib.mapping.references import left_out, spellings, text_tests
 from dentlib.mapping.schema import SOURCE_ID
 from dentlib.mapping.staging import raw_columns
@@ -190,10 +190,7 @@ def _has_table(con: duckdb.DuckDBPyConnection, name: str) -> bool:
 def _owners(con: duckdb.DuckDBPyConnection) -> tuple[OwnerRow, ...]:
     if not _has_table(con, OWNERS):
         return ()
-    rows = con.execute(
-        f"SELECT source_key, name, email, role, how, member_name, member_email, records, reason FROM {OWNERS}"
-    ).fetchall()
-    return tuple(OwnerRow(*r) for r in rows)
+    return owner_rows(con)
 
 
 def _tables_not_migrated(map: Map, counts: dict[str, dict[str, int]]) -> list[tuple[str, int, str]]:

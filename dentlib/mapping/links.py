@@ -101,7 +101,8 @@ def compile_owner(references: References, rule: OwnerRule, fallback: Member | No
         return Link(rule.field, "owner_id", "NULL::VARCHAR", (), rule.field, select)
     key = f"r.{references.text(rule.source).column}"
     select = (
-        f"CASE WHEN {key} IS NULL THEN {missing} WHEN own.how = 'matched' THEN own.member_id ELSE {unmatched} END "
+        f"CASE WHEN {key} IS NULL THEN {missing} WHEN own.how IN ('matched', 'placeholder') THEN own.member_id "
+        f"WHEN own.how = 'unassigned' THEN NULL ELSE {unmatched} END "
         f"AS owner_id, coalesce(nullif(own.name, ''), {key}) AS owner_name, own.source_key AS owner_row, "
         f"own.how AS owner_how, {key} AS owner_key"
     )

@@ -21,7 +21,17 @@ from dentlib.mapping.references import field_sql, routing
 from dentlib.mapping.staging import CONTENT_KEY, stage
 from dentlib.mapping.values import ValueContext
 from dentlib.mapping.work_step import StepWork
-from dentlib.model import PREPARED_OUTCOMES, PREPARED_PROBLEMS, LoadStep, Member, Problem, Progress, Severity, Silence
+from dentlib.model import (
+    PREPARED_OUTCOMES,
+    PREPARED_PROBLEMS,
+    LoadStep,
+    MatchRules,
+    Member,
+    Problem,
+    Progress,
+    Severity,
+    Silence,
+)
 from dentlib.pairs import Step
 from dentlib.workdb import literal, quoted
 from dentlib.yamltext import read_yaml
@@ -33,7 +43,9 @@ class PrepareContext:
 
     `existing_emails`: addresses of records in the workspace that are *not* ours, so that a shared address clashes with
     nobody. `own_emails`: addresses that records of ours hold as their own now → record id: whoever holds an address
-    keeps it, and while its holder doesn't give it up nobody else gets it. `max_upload_mb`: None where unknown.
+    keeps it, and while its holder doesn't give it up nobody else gets it. Records that were there before us and stand
+    for a row (`matched`: step → source key → record id) are ours in this. `ambiguous`: step → source keys that fit
+    several records, or one with others, and are rejected for it. `max_upload_mb`: None where unknown.
     """
 
     engagement: str
@@ -47,6 +59,8 @@ class PrepareContext:
     max_upload_mb: float | None
     existing_emails: frozenset[str] = frozenset()
     own_emails: Mapping[str, str] = field(default_factory=dict)
+    matched: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    ambiguous: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +130,8 @@ def _prepare(con: duckdb.DuckDBPyConnection, map: Map, context: PrepareContext, 
     )
     stage(con, map, _keys(map))
     _make_schemas(con, context)
-    fallback = fallback_member(context.members, context.fallback_owner_email)
+    _note_matches(con, context)
+    fallback = fallback_member(map, context.members, context.fallback_owner_email)
     match_owners(con, map, context.members, fallback)
     _look_at_files(con, map, context)
     read: dict[str, int] = {}
@@ -160,6 +175,7 @@ def load_step(map: Map, step: Step) -> LoadStep:
         file_field=step.file.field if step.file else "",
         error_budget=step.error_budget,
         label=step.label,
+        match=MatchRules(step.match.by, step.match.found, step.match.ambiguous) if step.match else None,
     )
 
 
@@ -209,6 +225,18 @@ def _make_schemas(con: duckdb.DuckDBPyConnection, context: PrepareContext) -> No
             "INSERT INTO held SELECT 'person', 'emails.primaryEmail', value, any_value(id) FROM own GROUP BY value"
         )
         con.unregister("own")
+
+
+def _note_matches(con: duckdb.DuckDBPyConnection, context: PrepareContext) -> None:
+    """Make `temp.matched`: rows that stand for records of the workspace (record id), or fit several (NULL)."""
+    rows = [(step, key, rid) for step, found in context.matched.items() for key, rid in found.items()]
+    rows += [(step, key, None) for step, keys in context.ambiguous.items() for key in sorted(keys)]
+    texts = {c: pa.array([r[i] for r in rows], pa.string()) for i, c in enumerate(("step", "source_key", "record_id"))}
+    con.register("matched_rows", pa.table(texts))
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE matched AS SELECT step, source_key, record_id::UUID AS record_id FROM matched_rows"
+    )
+    con.unregister("matched_rows")
 
 
 def _look_at_files(con: duckdb.DuckDBPyConnection, map: Map, context: PrepareContext) -> None:

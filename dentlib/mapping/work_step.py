@@ -40,6 +40,8 @@ class StepWork:
         self._con, self._map, self._step, self._context, self._engagement = con, map, step, context, engagement
         self._references = References(map, step, context)
         self._table = f"{ROWS}.{quoted(step.step)}"
+        some = con.execute("SELECT 1 FROM temp.matched WHERE step = ? LIMIT 1", [step.step]).fetchone()
+        self._has_matches = some is not None
 
     def run(self, fallback: Member | None) -> tuple[int, int]:
         """Work the step; return rows read and rows prepared."""
@@ -83,6 +85,7 @@ class StepWork:
             Fate("_fate = 'conflict'", "'rejected'", "'key_not_unique'", "'key'"),
             Fate("_fate = 'same'", "'merged'", "'exact_repetition'", "'key'"),
             *scope,
+            *([Fate("match_ambiguous", "'rejected'", "'match_ambiguous'", "'match'")] if self._has_matches else []),
             *(f for link in links for f in link.fates),
             *(f for c in fields for f in c.fates),
             *file_fates,
@@ -97,6 +100,7 @@ class StepWork:
         columns += [f"{link.code} AS {quoted('p_' + link.name)}" for link in links]
         columns += [f"{link.raw} AS {quoted('t_' + link.name)}" for link in links if link.keep_in]
         columns += [link.column for link in links]
+        columns += ["matched_id"] if self._has_matches else []
         columns += ["owner_name, owner_key"] if self._step.owner is not None else []
         columns += ["file_path, file_remark"] if self._step.file is not None else []
         return ", ".join(columns), f"CASE {verdict} END AS fate"
@@ -109,6 +113,11 @@ class StepWork:
             selects += ", doc.path AS file_path, doc.code AS file_code, doc.remark AS file_remark"
             name = self._references.text(self._step.file.source).column
             joins += f" LEFT JOIN {FILE_TABLE} AS doc ON doc.name = r.{name}"
+        if self._has_matches:
+            selects += (
+                ", m.record_id AS matched_id, (m.source_key IS NOT NULL AND m.record_id IS NULL) AS match_ambiguous"
+            )
+            joins += f" LEFT JOIN temp.matched AS m ON m.step = {literal(self._step.step)} AND m.source_key = r._key"
         cells = self._references.second_pass(rows)
         return f"(SELECT {columns}, {verdict} FROM (SELECT r.*{selects} FROM ({cells}) AS r {joins}))"
 
@@ -200,12 +209,17 @@ class StepWork:
         columns += f", {{{codes}}} AS {CODES}" if told else ""
         self._con.execute(
             f"CREATE TABLE {self._table} AS "
-            f"SELECT _id AS ordinal, _key AS source_key, {record_id_sql('_digest')} AS record_id, "
+            f"SELECT _id AS ordinal, _key AS source_key, {self._record_id()} AS record_id, "
             f"{file_path} AS file_path, _table AS source_table, _file AS source_file, _row AS source_row, "
             f"false AS in_sample, {owner_key} AS owner_key{columns} "
             f"FROM (SELECT *, {digest} AS _digest{extra} FROM ({rows}))"
         )
         return self._payload([replace(p, column=quoted(p.path)) for p in parts], overflow, bool(created))
+
+    def _record_id(self) -> str:
+        """Return SQL for a row's record id: that of a record which is there already, else one made from its key."""
+        made = record_id_sql("_digest")
+        return f"coalesce(matched_id, {made})" if self._has_matches else made
 
     def _payload(self, parts: list[Part], overflow: Mapping[str, str], dated: bool) -> str:
         """Return SQL for the record's JSON over the columns of the prepared table."""
@@ -266,7 +280,8 @@ class StepWork:
         digest = record_digest_sql(self._engagement, self._step.step, "_key")
         self._con.execute(
             f"CREATE OR REPLACE TEMP TABLE candidates AS "
-            f"SELECT _id, _key, _file, _row, {value} AS v FROM ({rows}) WHERE {value} IS NOT NULL"
+            f"SELECT _id, _key, _file, _row, {value} AS v{', matched_id' if self._has_matches else ''} "
+            f"FROM ({rows}) WHERE {value} IS NOT NULL"
         )
         self._con.execute(
             f"CREATE OR REPLACE TEMP TABLE not_first AS WITH "
@@ -276,7 +291,7 @@ class StepWork:
             f"UNION SELECT value FROM held), "
             f"c AS (SELECT *, {digest} AS _digest FROM temp.candidates SEMI JOIN repeated USING (v)), "
             f"asked AS (SELECT c.* EXCLUDE (_digest), mine.holder AS taken_by, held.record_id AS held_by, "
-            f"coalesce(held.record_id = {record_id_sql('_digest')}::VARCHAR, false) AS holds FROM c "
+            f"coalesce(held.record_id = {self._record_id()}::VARCHAR, false) AS holds FROM c "
             f"LEFT JOIN mine ON mine.value = c.v LEFT JOIN held ON held.value = c.v), "
             f"judged AS (SELECT *, row_number() OVER turns AS turn, first_value({own_key}) OVER turns AS first_key, "
             f"held_by IS NOT NULL AND NOT bool_or(holds) OVER (PARTITION BY v) AS not_free FROM asked "

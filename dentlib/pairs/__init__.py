@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dentlib.pairs.load import known_pairs, lay_over, load_pair
 from dentlib.pairs.model import (
+    EVERYBODY,
     Choice,
     Condition,
     DatePlus,
@@ -23,6 +24,7 @@ from dentlib.pairs.model import (
 )
 
 __all__ = [
+    "EVERYBODY",
     "Choice",
     "Condition",
     "DatePlus",

@@ -42,6 +42,13 @@ def _read_value_map(written: Any) -> Any:
     return {str(k): v for k, v in written.items()} if isinstance(written, dict) else written
 
 
+def _read_keys(written: Any) -> Any:
+    return [str(w) for w in written] if isinstance(written, list | tuple) else _read_texts(written)
+
+
+EVERYBODY = "*"
+"""Stands for all staff in `owners: unassigned:`."""
+
 Decision = Annotated[_Decision, BeforeValidator(_read_decision)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_read_texts)]
 ValueMap = Annotated[Mapping[str, str | int | bool], BeforeValidator(_read_value_map)]
@@ -189,6 +196,28 @@ class Related(_Rule):
     apply: tuple[str, ...] = ()
 
 
+def _read_rules(written: Any) -> Any:
+    return [[rule] if isinstance(rule, str) else rule for rule in written] if isinstance(written, list) else written
+
+
+class MatchRule(_Rule):
+    """How records that are in the workspace already are recognised, and what becomes of them.
+
+    `by`: rules tried in order; each is a combination of destination fields (`emails.primaryEmail`, `name.firstName`)
+    that must all be filled and equal (capitals, blanks around, and of a link all but its host don't count).
+    `found`: `match_only` (write nothing, link to it), `update_empty` (fill what is empty there), `update` (overwrite,
+    the old value kept for a rollback), `create` (make a new one all the same). `ambiguous`: several records for one
+    row, or several rows for one record: `create` new ones, or `reject` the rows.
+    Families share addresses and numbers: an e-mail alone is no person.
+    """
+
+    by: Annotated[tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...], BeforeValidator(_read_rules)] = Field(
+        min_length=1
+    )
+    found: Literal["match_only", "update_empty", "update", "create"]
+    ambiguous: Literal["create", "reject"]
+
+
 class Step(_Rule):
     """One step of the load: rows of one source object become records of one destination object.
 
@@ -196,7 +225,8 @@ class Step(_Rule):
     `only`: routing between steps (not an outcome). `where`: scope. `prefix`: kind in `sourceSystemId`; empty for
     links and attachments, which are known by their id alone. `created`: the original time of creation, kept in
     `createdAt` and in `originalCreatedAt`. `error_budget`: share of rejects above which a run stops. `history`: the
-    reference that tells how old a row is; with it, a map may cut the history off (`history:` in map.yaml).
+    reference that tells how old a row is; with it, a map may cut the history off (`history:` in map.yaml). `match`: how
+    records that are in the workspace already are recognised; without it, none is looked for.
     `deletions`: how a record is marked whose source row is gone, where a person decides so.
     """
 
@@ -217,6 +247,7 @@ class Step(_Rule):
     created: FieldRule | None = None
     when_choice: Mapping[str, str] = Field(default_factory=dict)
     history: str = ""
+    match: MatchRule | None = None
     deletions: DeletionRule | None = None
 
 
@@ -277,9 +308,9 @@ class OwnersTable(_Rule):
     name: Texts
     role: str = ""
     match: Texts
-    assigned: Mapping[str, str] = Field(default_factory=dict)
+    assigned: Annotated[Mapping[str, str], BeforeValidator(_read_value_map)] = Field(default_factory=dict)
     placeholder: str = ""
-    unassigned: Texts = ()
+    unassigned: Annotated[tuple[str, ...], BeforeValidator(_read_keys)] = ()
 
 
 class Choice(_Rule):
