@@ -103,13 +103,13 @@ def test_a_server_that_repeats_a_page_does_not_hang_us() -> None:
         list(destination(Server(again, again)).scan("person"))
 
 
-def test_counting_costs_one_call_unless_the_prefix_has_wildcards() -> None:
-    """`_` is a wildcard to the server, so such a prefix is counted by reading ids."""
-    server = Server(page([{"id": A}]) | {"totalCount": 7}, page([{"id": A, "sourceSystemId": "axb:1"}]))
+def test_counting_costs_one_call_and_takes_no_wildcards() -> None:
+    """`_` would stand for any letter; `like` is what all versions understand alike."""
+    server = Server(page([{"id": A}]) | {"totalCount": 7}, page([]) | {"totalCount": 0})
     twenty = destination(server)
     assert twenty.count("person", source_prefix="patient:") == 7
-    assert server.asked[0]["variables"]["f"] == {"sourceSystemId": {"startsWith": "patient:"}}
-    assert twenty.count("person", source_prefix="a_b:") == 0
+    assert twenty.count("person", source_prefix="a_b%:") == 0
+    assert [q["variables"]["f"]["sourceSystemId"]["like"] for q in server.asked] == ["patient:%", r"a\_b\%:%"]
 
 
 def test_destroying_goes_in_parts_and_what_is_gone_is_fine() -> None:

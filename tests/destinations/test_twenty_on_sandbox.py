@@ -3,100 +3,31 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from sandbox_workspace import WANTED, QuickClock, Workspace, link_columns, person
 
 from dentlib.clock import ManualClock, SystemClock
 from dentlib.destinations.twenty import TwentyDestination, open_twenty
 from dentlib.errors import AccessDenied, InDoubt, Refused
-from dentlib.model import Decision, Option, WantedField, WantedObject, WantedSchema
+from dentlib.model import Decision
 from dentlib.sandbox.twenty.server import TwentySandbox
-from dentlib.sandbox.twenty.snapshot import Rows, differences, dump_state
-
-CLAIM = WantedObject("insuranceClaim", "insuranceClaims", "Insurance claim", "Insurance claims", "Invented")
-CLAIM_TYPES = (Option("OPEN", "Open", "blue"), Option("PAID", "Paid", "green"))
-WANTED = WantedSchema(
-    (CLAIM,),
-    (
-        WantedField("person", "sourceSystemId", "TEXT", "Source system ID", unique=True),
-        WantedField("person", "dateOfBirth", "DATE", "Date of birth"),
-        WantedField("person", "homeAddress", "ADDRESS", "Home address"),
-        WantedField("insuranceClaim", "sourceSystemId", "TEXT", "Source system ID", unique=True),
-        WantedField("insuranceClaim", "fee", "CURRENCY", "Fee"),
-        WantedField("insuranceClaim", "claimStatus", "SELECT", "Status", options=CLAIM_TYPES),
-        WantedField("insuranceClaim", "patient", "RELATION", "Patient", target="person", inverse_label="Claims"),
-        WantedField("opportunity", "stage", "SELECT", "Stage", options=(Option("DECLINED", "Declined"),), extend=True),
-    ),
-)
+from dentlib.sandbox.twenty.snapshot import differences
 
 
-class QuickClock(SystemClock):
-    """The machine's clock, but waiting for the worker is shortened."""
-
-    def sleep(self, seconds: float) -> None:
-        super().sleep(min(seconds, 0.05))
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    """One server for all; every test leaves it as it was."""
-    state = tmp_path_factory.mktemp("sandbox") / "state.sqlite"
-    with TwentySandbox(state, limits="off") as server:
-        yield Workspace(server, state)
-
-
-@pytest.fixture
-def sandbox(workspace: Workspace) -> TwentySandbox:
-    """The server alone."""
-    return workspace.server
-
-
-@pytest.fixture
-def twenty(sandbox: TwentySandbox) -> Iterator[TwentyDestination]:
-    """The workspace behind the admin key."""
-    opened = open_twenty(sandbox.url, sandbox.api_key, clock=QuickClock(), calls_per_minute=None, timeout_s=10)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def applied(twenty: TwentyDestination) -> Iterator[TwentyDestination]:
-    """The wanted schema, applied, and taken back afterwards."""
-    recipes = [twenty.apply(item) for item in twenty.plan(WANTED).items]
-    yield twenty
-    for recipe in reversed(recipes):
-        twenty.undo(recipe)
-
-
-class Workspace:
-    """The server under test, and what it has stored."""
-
-    def __init__(self, server: TwentySandbox, state: Path) -> None:
-        self.server, self.state = server, state
-
-    def ask(self, path: str, body: dict[str, Any]) -> None:
-        """Call one of the sandbox's own endpoints."""
-        headers = {"Authorization": f"Bearer {self.server.api_key}"}
-        url = f"{self.server.url}/sandbox/{path}"
-        httpx.post(url, json=body, headers=headers, trust_env=False).raise_for_status()
-
-    def stored(self) -> Rows:
-        """Return every table, after the worker is done."""
-        self.ask("settle", {})
-        return dump_state(self.state)
-
-
-def person(number: int, **more: Any) -> dict[str, Any]:
-    """Return an invented person."""
-    return {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"person {number}")),
-        "name": {"firstName": "Ana", "lastName": f"Invented {number}"},
-        "sourceSystemId": f"patient:{number}",
-    } | more
+def make_trigger(twenty: TwentyDestination) -> None:
+    """Make an automated trigger on people, where a new workspace has none."""
+    workflow = {"id": str(uuid.uuid4()), "name": "Invented"}
+    trigger = {
+        "id": str(uuid.uuid4()),
+        "type": "DATABASE_EVENT",
+        "settings": {"eventName": "person.upserted"},
+        "workflowId": workflow["id"],
+    }
+    twenty.create("workflow", [workflow], "w")
+    twenty.create("workflowAutomatedTrigger", [trigger], "t")
 
 
 def test_schema_planned_applied_and_undone_leaves_everything_as_it_was(
@@ -114,7 +45,7 @@ def test_schema_planned_applied_and_undone_leaves_everything_as_it_was(
     assert [twenty.apply(item) for item in plan.items] == recipes
     described = twenty.describe().objects
     assert described["insuranceClaim"].fields["patient"].columns == ("patientId",)
-    assert "targetInsuranceClaimId" in described["noteTarget"].fields["target"].columns
+    assert len(link_columns(twenty, "noteTarget", "InsuranceClaim")) == 1
     for _ in range(2):
         for recipe in reversed(recipes):
             twenty.undo(recipe)
@@ -242,13 +173,12 @@ def test_a_file_is_sent_attached_fetched_and_destroyed(
     attachment = {
         "id": str(uuid.uuid4()),
         "name": "consent.txt",
-        "file": [{"fileId": ticket.file_id, "label": "consent.txt"}],
-        applied.capabilities.link_prefix + "PersonId": someone["id"],
+        **applied.file_fields("file", ticket, "consent.txt"),
+        "targetPersonId": someone["id"],
     }
     applied.create("attachment", [attachment], "a")
     stored = applied.read("attachment", [attachment["id"]])[attachment["id"]]
-    assert stored["file"] == attachment["file"]
-    assert stored["targetPersonId"] == someone["id"]
+    assert {k: stored[k] for k in attachment} == attachment
     assert applied.download("attachment", attachment["id"], "file") == path.read_bytes()
     applied.destroy("attachment", [attachment["id"]], "d")
     applied.destroy_side_effects("person", [someone["id"]])
@@ -258,6 +188,8 @@ def test_a_file_is_sent_attached_fetched_and_destroyed(
 
 def test_triggers_go_off_and_on_as_they_were(workspace: Workspace, twenty: TwentyDestination) -> None:
     """The prefilled trigger is found, off twice, on twice, and every table is as before."""
+    if not twenty.switches():
+        make_trigger(twenty)
     before = workspace.stored()
     (switch,) = twenty.switches()
     assert "person.upserted" in switch.label

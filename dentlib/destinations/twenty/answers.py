@@ -17,11 +17,15 @@ from dentlib.errors import AccessDenied, DestinationError, InDoubt, RateLimited,
 from dentlib.model import JSON
 from dentlib.privacy import mask, redact
 
+_TAKE_OUT = "take out NUL characters; a text of more than 1 MB of different words is too long for the search index"
 _FINAL_500 = {
-    "Data validation error.": (
-        "DATA_VALIDATION",
-        "take out NUL characters; a text of more than 1 MB of different words is too long for the search index",
-    ),
+    "Data validation error.": ("DATA_VALIDATION", _TAKE_OUT),
+    "invalid byte sequence": ("DATA_VALIDATION", _TAKE_OUT),
+    "unsupported Unicode escape": ("DATA_VALIDATION", _TAKE_OUT),
+    "too long for tsvector": ("DATA_VALIDATION", _TAKE_OUT),
+    "index row size": ("DATA_VALIDATION", "shorten the value of the unique field"),
+    "out of range": ("DATA_VALIDATION", "write dates that exist, as YYYY-MM-DD"),
+    "invalid input syntax": ("DATA_VALIDATION", "write the value in the form of its field's type"),
     "request entity too large": ("BODY_TOO_LARGE", "send fewer or shorter records in one call"),
     "violates ": ("CONSTRAINT", "load the record that this one points to first"),
 }

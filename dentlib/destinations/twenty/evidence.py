@@ -8,6 +8,7 @@ from typing import Any
 
 from dentlib.destinations.twenty.client import Client
 from dentlib.destinations.twenty.describe import Catalog, Shape
+from dentlib.destinations.twenty.files import PATH_FIELD
 from dentlib.destinations.twenty.records import READ_ROWS, Records
 from dentlib.errors import Transient
 from dentlib.model import JSON, LastWrite
@@ -41,16 +42,17 @@ class Evidence:
         One counted call a page of records: the bytes come from signed addresses. ("", 0) where there is no file.
         """
         shape = self._catalog.shape(object_name)
-        files = shape.field(field_name)["type"] == "FILES"
-        selection = f"{{id {field_name}{{url}}}}" if files else f"{{id {field_name}}}"
+        files = shape.has_files(field_name)
+        name = field_name if files else PATH_FIELD
+        selection = f"{{id {name}{{url}}}}" if files else f"{{id {name}}}"
         for row in self._by_id(shape, ids, selection):
-            url = _address(row.get(field_name))
+            url = _address(row.get(name))
             yield row["id"], *(self._hashed(url) if url else ("", 0))
 
     def _by_id(self, shape: Shape, ids: Sequence[str], selection: str) -> Iterator[JSON]:
         for start in range(0, len(ids), READ_ROWS):
             wanted = {"id": {"in": list(ids[start : start + READ_ROWS])}}
-            yield from list(self._records.pages(shape, wanted, selection))
+            yield from list(self._records.pages(shape, wanted, selection, as_written=False))
 
     def _hashed(self, url: str) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0

@@ -92,7 +92,9 @@ class Schema:
         if field is None or self._is_empty(shape):
             return 0
         if recipe["kind"] == "options":
-            return self._count(shape, _chosen(field, recipe["values"]))
+            there = {o["value"] for o in field["options"] or ()}
+            values = [v for v in recipe["values"] if v in there]  # some versions refuse to look for another
+            return self._count(shape, _chosen(field, values)) if values else 0
         return self._count(shape, _holds_something(field))
 
     def touched(self) -> None:
