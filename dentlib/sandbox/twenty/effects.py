@@ -6,7 +6,7 @@ killed server goes on where it was.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -20,6 +20,18 @@ from dentlib.sandbox.twenty.writing import INSERT_LINK, INSERT_RECORD
 
 _SYSTEM = {"source": "MANUAL", "workspaceMemberId": None, "name": "System", "context": None}
 _LINKED = {"taskTarget": ("task", "linked-task.created"), "noteTarget": ("note", "linked-note.created")}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened to one record, and which other record was linked to it."""
+
+    name: str
+    target_id: str
+    linked_id: str | None = None
+    title: str | None = None
+    linked_object: str | None = None
+    properties: Json = field(default_factory=dict)
 
 
 def flush(space: Workspace) -> int:
@@ -40,13 +52,26 @@ def _run(space: Workspace, kind: str, payload: Json) -> None:
     if obj is None:
         return
     model = space.model(obj)
+    if kind == "changed":
+        _changed(space, model, payload["changes"])
+        return
     ids = _still_there(space, model, payload["ids"])
     if kind == "created":
-        _timeline(space, obj.name, [(f"{obj.name}.created", record_id, None, None, None) for record_id in ids])
+        _timeline(space, obj.name, [Event(f"{obj.name}.created", record_id) for record_id in ids])
     elif kind == "linked":
         _linked(space, model, ids)
     if obj.name == "person":
         _workflow_runs(space, ids)
+
+
+def _changed(space: Workspace, model: Model, changes: list[Json]) -> None:
+    there = set(_still_there(space, model, [change["id"] for change in changes]))
+    events = [
+        Event(f"{model.obj.name}.updated", change["id"], properties={"diff": change["diff"]})
+        for change in changes
+        if change["id"] in there
+    ]
+    _timeline(space, model.obj.name, events)
 
 
 def _still_there(space: Workspace, model: Model, ids: list[str]) -> list[str]:
@@ -67,10 +92,10 @@ def _linked(space: Workspace, model: Model, ids: list[str]) -> None:
         for doc in load_docs(space, linked, [d[f"{source}Id"] for d in docs if d.get(f"{source}Id")])
     }
     for relation in model.relations.values():
-        if relation.doc.get("morph") != "target":
+        if relation.name == source:
             continue
         rows = [
-            (
+            Event(
                 event,
                 doc[str(relation.column)],
                 doc.get(f"{source}Id"),
@@ -84,27 +109,26 @@ def _linked(space: Workspace, model: Model, ids: list[str]) -> None:
             _timeline(space, space.catalog.target(relation).name, rows)
 
 
-def _timeline(space: Workspace, target: str, rows: list[tuple[str, Any, Any, Any, Any]]) -> None:
-    """Write one timeline row per (event, target id, linked record id, its title, its object's id)."""
+def _timeline(space: Workspace, target: str, rows: list[Event]) -> None:
+    """Write one timeline row per event at records of one object."""
     model = space.model_named("timelineActivity")
     relation = model.relations.get(f"target{target[0].upper()}{target[1:]}")
     if relation is None or not rows:
         return
     now, column, slot = space.now, str(relation.column), model.obj.slot
     records, links = [], []
-    for made_id, (event, target_id, linked_id, title, linked_object) in zip(
-        ordered_ids(len(rows), space.clock.now_ms()), rows, strict=True
-    ):
+    for made_id, event in zip(ordered_ids(len(rows), space.clock.now_ms()), rows, strict=True):
         doc: Json = {
             "id": made_id, "createdAt": now, "updatedAt": now, "position": 0, "createdBy": _SYSTEM,
-            "updatedBy": _SYSTEM, "happensAt": now, "name": event, "properties": {}, column: target_id,
+            "updatedBy": _SYSTEM, "happensAt": now, "name": event.name, "properties": event.properties,
+            column: event.target_id,
         }  # fmt: skip
-        if linked_id is not None:
-            doc.update(linkedRecordId=linked_id, linkedObjectMetadataId=linked_object)
-            if title:
-                doc["linkedRecordCachedName"] = title
+        if event.linked_id is not None:
+            doc.update(linkedRecordId=event.linked_id, linkedObjectMetadataId=event.linked_object)
+            if event.title:
+                doc["linkedRecordCachedName"] = event.title
         records.append((space.ws, slot, made_id, None, now, 0, dumps(doc)))
-        links.append((space.ws, target_id, relation.slot, made_id))
+        links.append((space.ws, event.target_id, relation.slot, made_id))
     space.state.db.executemany(INSERT_RECORD, records)
     space.state.db.executemany(INSERT_LINK, links)
 

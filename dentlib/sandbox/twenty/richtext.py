@@ -30,10 +30,12 @@ def coerce_parts(parts: Json, path: str, of: Release = RELEASES[NEWEST]) -> Json
     out = dict(parts)
     if out.get("blocknote") and not of.older_blocks:
         _refuse_dangerous(out["blocknote"], path)
+    if out.get("blocknote") and of.older_blocks:
+        out["blocknote"] = _compact(out["blocknote"])
     if "markdown" in out and "blocknote" not in out:
         out["blocknote"] = blocks_text(out["markdown"], older=of.older_blocks) if out["markdown"] else None
     elif "blocknote" in out and "markdown" not in out:
-        out["markdown"] = markdown_of(out["blocknote"]) if out["blocknote"] else None
+        out["markdown"] = markdown_of(out["blocknote"], older=of.older_blocks) if out["blocknote"] else None
     return out
 
 
@@ -57,7 +59,14 @@ def _hrefs(node: Any) -> list[str]:
     return found + [href for value in node.values() if isinstance(value, (list, dict)) for href in _hrefs(value)]
 
 
-def markdown_of(blocknote: str) -> str:
+def _compact(blocknote: str) -> str:
+    try:
+        return orjson.dumps(orjson.loads(blocknote)).decode()
+    except orjson.JSONDecodeError:
+        return blocknote
+
+
+def markdown_of(blocknote: str, *, older: bool = False) -> str:
     """Derive markdown from blocks: one block per paragraph, blank lines between, a line break at the end."""
     blocks = orjson.loads(blocknote)
     lines: list[str] = []
@@ -65,6 +74,10 @@ def markdown_of(blocknote: str) -> str:
     for block in blocks:
         kind = block.get("type", "paragraph") if isinstance(block, dict) else "paragraph"
         body = _inline_markdown(block.get("content")) if isinstance(block, dict) else ""
+        if older:
+            body = " ".join(body.split())
+            if not body:
+                continue
         prefix = {"bulletListItem": "* ", "numberedListItem": "1. ", "checkListItem": "* [ ] "}.get(kind, "")
         if kind == "heading":
             prefix = "#" * int(block.get("props", {}).get("level", 1)) + " "
@@ -110,7 +123,9 @@ def blocks_text(markdown: str, *, older: bool = False) -> str:
 
     def flush() -> None:
         if paragraph:
-            blocks.append(_block("paragraph", _inline((" " if older else "\n ").join(map(str.strip, paragraph)))))
+            blocks.append(
+                _block("paragraph", _inline((" " if older else "\n ").join(map(str.strip, paragraph)), older))
+            )
             paragraph.clear()
 
     for line in markdown.split("\n"):
@@ -120,12 +135,12 @@ def blocks_text(markdown: str, *, older: bool = False) -> str:
         elif heading:
             flush()
             extra = {"level": min(len(heading[1]), 3), "isToggleable": False}
-            blocks.append(_block("heading", _inline(heading[2]), extra))
+            blocks.append(_block("heading", _inline(heading[2], older), extra))
         elif bullet or numbered:
             flush()
             item = bullet or numbered
             assert item is not None
-            blocks.append(_block("bulletListItem" if bullet else "numberedListItem", _inline(item[1])))
+            blocks.append(_block("bulletListItem" if bullet else "numberedListItem", _inline(item[1], older)))
         else:
             paragraph.append(line)
     flush()
@@ -143,8 +158,8 @@ def _block(kind: str, content: list[Json], extra: Json | None = None) -> Json:
     return {"id": new_id(), "type": kind, "props": {**_PROPS, **(extra or {})}, "content": content, "children": []}
 
 
-def _inline(words: str) -> list[Json]:
-    words = re.sub(r"<(script|style)\b.*?</\1>", "", words, flags=re.IGNORECASE | re.DOTALL)
+def _inline(words: str, older: bool = False) -> list[Json]:
+    words = words if older else re.sub(r"<(script|style)\b.*?</\1>", "", words, flags=re.IGNORECASE | re.DOTALL)
     words = re.sub(r"</?[a-z][^<>]*>", "", words, flags=re.IGNORECASE)
     out: list[Json] = []
     at = 0

@@ -80,7 +80,8 @@ class Release:
     """[609] [486]: the id of a record that nothing points at can be changed."""
     older_blocks: bool = False
     """[554] [558] [643] [644]: texts as an older BlockNote reads them: a line break is a blank, HTML an empty block,
-    no `isToggleable`, and a `javascript:` link is taken (and lost in the markdown)."""
+    no `isToggleable`, and a `javascript:` link is taken (and lost in the markdown). [788]: the markdown of blocks tells
+    no empty ones and no double blanks; the blocks are kept without blanks between them."""
 
     # -- refusals -----------------------------------------------------------------------------------------------
     database_words: bool = False

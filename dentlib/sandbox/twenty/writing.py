@@ -48,6 +48,7 @@ class Writer:
         self.caller = caller
         self.now = space.now
         self.actor = caller.actor
+        self.changed: list[Json] = []
 
     # -- create -------------------------------------------------------------------------------------------------
 
@@ -274,6 +275,7 @@ class Writer:
             for record_id, draft in matched:
                 patch = {key: value for key, value in draft.items() if key not in ("id", "createdBy", "deletedAt")}
                 updated[record_id] = self._apply(model, record_id, {**patch, "deletedAt": None})
+            self._tell_changes(model)
         with self.state.write():
             return [*updated.values(), *self._insert(model, fresh)]
 
@@ -312,13 +314,23 @@ class Writer:
         """Update one record, soft-deleted or not. Raises Refusal (not found, or what does not fit)."""
         draft = self._draft(model, data if isinstance(data, dict) else {})
         with self.state.write():
-            return self._apply(model, record_id.lower(), draft)
+            doc = self._apply(model, record_id.lower(), draft)
+            self._tell_changes(model)
+        return doc
 
     def update_many(self, model: Model, record_ids: list[str], data: Any) -> list[Json]:
         """Update these records alike, all or none."""
         draft = self._draft(model, data if isinstance(data, dict) else {})
         with self.state.write():
-            return [self._apply(model, record_id, draft, many=len(record_ids) > 1) for record_id in record_ids]
+            docs = [self._apply(model, record_id, draft, many=len(record_ids) > 1) for record_id in record_ids]
+            self._tell_changes(model)
+        return docs
+
+    def _tell_changes(self, model: Model) -> None:
+        """Leave a job for the timeline about the records that the last writes really changed."""
+        changed, self.changed = self.changed, []
+        if changed and (model.obj.name in _TIMELINE or model.obj.is_custom):
+            self._enqueue("changed", {"obj": model.obj.slot, "changes": changed})
 
     def _apply(self, model: Model, record_id: str, draft: Json, many: bool = False) -> Json:
         where = (self.space.ws, model.obj.slot, record_id)
@@ -340,6 +352,9 @@ class Writer:
             "UPDATE record SET id=?, deleted_at=?, created_at=?, position=?, doc=? WHERE ws=? AND obj=? AND id=?",
             (*values[2:], *where),
         )
+        if self.space.release.timeline_of_updates:
+            diff = _difference(before, doc)
+            self.changed += [{"id": doc["id"], "diff": diff}] if diff else []
         if model.obj.name == "person" and before.get("emails") != doc.get("emails"):
             self._enqueue("updated", {"obj": model.obj.slot, "ids": [record_id]})
         return doc
@@ -401,6 +416,16 @@ class Writer:
             if new is not None:
                 self._check_targets(model, field, column, {new})
                 self.state.db.execute(INSERT_LINK, (self.space.ws, new, field.slot, doc["id"]))
+
+
+def _difference(before: Json, after: Json) -> Json:
+    """What changed, per field, as the timeline keeps it."""
+    names = {*before, *after} - {"updatedAt", "updatedBy"}
+    return {
+        name: {"before": before.get(name), "after": after.get(name)}
+        for name in sorted(names)
+        if before.get(name) != after.get(name)
+    }
 
 
 def _store_parts(doc: Json, name: str, parts: Any, before: Any = None) -> None:
