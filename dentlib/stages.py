@@ -361,11 +361,14 @@ def rollback(
     """
     with open_desk(name, "rollback", clock=clock, progress=progress) as desk:
         if not yes:
-            facts = loading.preview(desk.ledger, client=desk.settings.client)
-            destroyed, restored = (sum(n for _, n in counts) for counts in (facts.destroyed, facts.restored))
-            additions = f"{len(facts.schema_removed)} additions to the schema would be removed; nothing was done yet"
-            lines = [f"{destroyed:,} records would be destroyed, {restored:,} restored, {additions}"]
-            notes = {"verdict": "preview", "lines": lines}
+            facts = loading.preview(
+                desk.ledger,
+                desk.destination,
+                clock=desk.clock,
+                progress=desk.progress,
+                client=desk.settings.client,
+            )
+            notes = {"verdict": "preview", "lines": tell.rollback_lines(facts)}
             return finish(desk.engagement, "rollback", facts, ["rollback"], clock=desk.clock, notes=notes)
         if (workspace or desk.settings.destination.url is not None) and workspace != desk.workspace.name:
             raise UsageError(
@@ -376,16 +379,15 @@ def rollback(
             desk.ledger, desk.destination, clock=desk.clock, progress=desk.progress, client=desk.settings.client
         )
         loading.write_audit_log(desk.ledger, desk.engagement.reports / "audit-log.csv")
-        same = not facts.differences and not facts.kept
-        verdict = "the workspace is as it was" if same else "something is not as it was: see the page"
+        verdict, good = tell.rollback_verdict(facts)
         return finish(
             desk.engagement,
             "rollback",
             facts,
             ["rollback"],
             clock=desk.clock,
-            exit_code=0 if same else 1,
-            notes={"verdict": verdict, "lines": [f"{sum(n for _, n in facts.destroyed):,} records destroyed"]},
+            exit_code=0 if good else 1,
+            notes={"verdict": verdict, "lines": tell.rollback_lines(facts)},
         )
 
 

@@ -13,7 +13,7 @@ import orjson
 from dentlib import approvals, loading, mapping
 from dentlib.assembly import Mapped, forecast
 from dentlib.desk import Desk
-from dentlib.facts import CheckFacts, Forecast, PreviewFacts, RunFacts, SampleFacts
+from dentlib.facts import CheckFacts, Forecast, PreviewFacts, RollbackFacts, RunFacts, SampleFacts
 from dentlib.loading import Conflict, ConflictLine, DeletionLine, LoadResult, Undecided
 from dentlib.loading.history import RunRecord
 from dentlib.loading.load import calls_of
@@ -208,3 +208,33 @@ def listed(undecided: Undecided | None) -> dict[str, list[dict[str, Any]]]:
             for c in undecided.conflicts
         ],
     }
+
+
+def rollback_verdict(facts: RollbackFacts) -> tuple[str, bool]:
+    """Say in a few words how a rollback ended, and whether nothing is left to look at."""
+    if facts.nothing:
+        return "there was nothing to take back; nothing was done", True
+    kept = sum(n for _, _, n in facts.kept_why) + len(facts.schema_kept)
+    if not facts.differences and not kept:
+        return "the workspace is as it was", True
+    left = [f"{kept:,} things were kept" if kept else ""]
+    left += [f"{facts.differences_found:,} things differ" if facts.differences else ""]
+    return f"{', '.join(x for x in left if x)}: see the page, each is named", False
+
+
+def rollback_lines(facts: RollbackFacts) -> list[str]:
+    """Tell a rollback, or what it would do, in lines for the terminal."""
+    if facts.nothing:
+        return ["nothing of this migration stands in the workspace"]
+    would = "would be " if facts.preview else ""
+    destroyed, restored = (sum(n for _, n in counts) for counts in (facts.destroyed, facts.restored))
+    lines = [
+        f"{destroyed:,} records {would}destroyed, {restored:,} records {would}given their earlier values, "
+        f"{len(facts.schema_removed)} additions to the schema {would}removed"
+    ]
+    changed = sum(x.changed for x in facts.lines)
+    if changed:
+        lines.append(f"{changed:,} of the records {would}destroyed were last changed by hand: that work goes with them")
+    lines += [f"{n:,} of {name} {would}kept: {why}" for name, why, n in facts.kept_why]
+    lines += [f"{name} {would}kept: {why}" for name, why in facts.schema_kept]
+    return [*lines, *facts.remarks, *(["nothing was done yet"] if facts.preview else [])]

@@ -25,9 +25,11 @@ from dentlib.facts.load import (
     DiffRow,
     ReasonCount,
     RollbackFacts,
+    RollbackLine,
     RunFacts,
     SampleFacts,
     StepFacts,
+    SwitchFacts,
 )
 from dentlib.facts.mapping import (
     AccessRow,
@@ -59,10 +61,12 @@ __all__ = [
     "ReasonCount",
     "RelationshipFacts",
     "RollbackFacts",
+    "RollbackLine",
     "RunFacts",
     "SampleFacts",
     "StepFacts",
     "StepForecast",
+    "SwitchFacts",
     "TableFacts",
     "ValueMapFacts",
 ]

@@ -127,8 +127,45 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchFacts:
+    """One thing that reacts to records: when it was switched off, and on again, and whether both were seen.
+
+    `verified`: after it was put on again it was read back, and was as before.
+    """
+
+    label: str
+    off_at: datetime
+    off_seen: bool = False
+    on_at: datetime | None = None
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackLine:
+    """What becomes of the records of one object.
+
+    `destroyed` are ours and there, of which `binned` are in the bin and `changed` were last changed by hand; `gone`
+    were destroyed by somebody before; `restored` were there before us and get values back; `kept` stay though ours.
+    """
+
+    object: str
+    destroyed: int = 0
+    restored: int = 0
+    kept: int = 0
+    gone: int = 0
+    binned: int = 0
+    changed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RollbackFacts:
-    """What a rollback took back, and the proof."""
+    """What a rollback took back (a preview: would take back), and the proof.
+
+    `kept` and `differences` name the first thousand; `kept_why` and `differences_found` count all. `differences_ours`
+    are those in records of this migration, which should never be. `compared`: object, records before, how closely
+    (values | times | counted | unreadable). `picture`: the file with the hashes of the workspace afterwards.
+    `nothing`: there was nothing to take back, and nothing was done.
+    """
 
     engagement: str
     client: str
@@ -139,6 +176,16 @@ class RollbackFacts:
     side_effects: int
     differences: tuple[str, ...]  # empty: the workspace is as it was
     preview: bool
+    lines: tuple[RollbackLine, ...] = ()
+    kept_why: tuple[tuple[str, str, int], ...] = ()  # object, why, how many
+    schema_kept: tuple[tuple[str, str], ...] = ()  # name, why
+    differences_found: int = 0
+    differences_ours: int = 0
+    compared: tuple[tuple[str, int, str], ...] = ()
+    remarks: tuple[str, ...] = ()
+    switches: tuple[SwitchFacts, ...] = ()
+    picture: str = ""
+    nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

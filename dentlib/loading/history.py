@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from dentlib.errors import GateClosed
+from dentlib.facts import SwitchFacts
 from dentlib.loading.ledger import Entry, Ledger
 from dentlib.model import JSON
 
@@ -60,18 +62,46 @@ def switches_off(ledger: Ledger) -> list[JSON]:
     off: dict[str, JSON] = {}
     for entry in ledger.entries("kind = 'switch' AND seq > ?", ledger.epoch, blocks=False):
         switch = entry.body["switch"]
-        if entry.body["state"] == "off":
-            off.setdefault(switch["id"], switch)
-        else:
+        if entry.body["state"] == "on":
             off.pop(switch["id"], None)
+        else:
+            off.setdefault(switch["id"], switch)
     return list(off.values())
 
 
+def switch_history(ledger: Ledger, run_id: str | None = None) -> tuple[SwitchFacts, ...]:
+    """Tell of each switch when it went off and on again, and whether that was seen, since the last rollback.
+
+    `run_id`: only those of that run, however often it was taken up again. One line for each time off.
+    """
+    lines: list[SwitchFacts] = []
+    open_line: dict[str, int] = {}
+    for entry in ledger.entries("kind = 'switch' AND seq > ?", ledger.epoch, blocks=False):
+        if run_id is not None and entry.run != run_id:
+            continue
+        switch, state = entry.body["switch"], entry.body["state"]
+        at = datetime.fromisoformat(entry.at)
+        number = open_line.get(switch["id"])
+        if state == "on":
+            if number is not None:
+                lines[number] = replace(lines[number], on_at=at, verified=bool(entry.body.get("seen")))
+                del open_line[switch["id"]]
+        elif number is None:
+            open_line[switch["id"]] = len(lines)
+            lines.append(SwitchFacts(switch["label"], off_at=at))
+        elif state == "seen_off":
+            lines[number] = replace(lines[number], off_seen=True)
+    return tuple(lines)
+
+
 def schema_changes(ledger: Ledger) -> list[tuple[Entry, JSON | None]]:
-    """Return our schema changes that still stand: (intent, recipe to undo it; None: not known to have happened)."""
+    """Return our schema changes that still stand: (intent, recipe to undo it; None: not known to have happened).
+
+    Those that a rollback had to keep stand as well: the next one tries again.
+    """
     standing: dict[int, tuple[Entry, JSON | None]] = {}
-    wanted = "kind IN ('schema', 'schema_done', 'schema_undone') AND seq > ?"
-    for entry in ledger.entries(wanted, ledger.epoch, blocks=False):
+    wanted = "kind IN ('schema', 'schema_done', 'schema_undone')"
+    for entry in ledger.entries(wanted, blocks=False):
         if entry.kind == "schema":
             standing[entry.seq] = (entry, None)
         elif entry.kind == "schema_done":
@@ -82,8 +112,10 @@ def schema_changes(ledger: Ledger) -> list[tuple[Entry, JSON | None]]:
 
 
 def baseline(ledger: Ledger) -> JSON | None:
-    """Return the snapshot taken before the first write since the last rollback, or None."""
-    entry = ledger.last("kind = 'snapshot' AND body ->> 'moment' = 'before' AND seq > ?", ledger.epoch)
+    """Return the picture taken before the first write since the last rollback that kept nothing, or None."""
+    complete = ledger.last("kind = 'rollback_end' AND coalesce(body ->> 'kept', 0) = 0")
+    since = complete.seq if complete else 0
+    entry = ledger.last("kind = 'snapshot' AND body ->> 'moment' = 'before' AND seq > ?", since)
     return entry.body["snapshot"] if entry else None
 
 

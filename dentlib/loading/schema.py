@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from dentlib.clock import Clock
-from dentlib.errors import SchemaConflict
+from dentlib.errors import Refused, SchemaConflict
 from dentlib.loading.history import require_no_unfinished_rollback, schema_changes
+from dentlib.loading.keeping import MOST_STRANGERS, Fates
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience, no_hook
+from dentlib.loading.readback import is_empty
 from dentlib.loading.snapshot import ensure_baseline
 from dentlib.model import (
     JSON,
     Decision,
     Destination,
+    DestinationSchema,
     Option,
     Progress,
     SchemaItem,
@@ -23,6 +27,9 @@ from dentlib.model import (
     WantedField,
     WantedObject,
 )
+
+IN_USE = "IN_USE"
+"""Code with which a destination refuses to take back what records hold something in."""
 
 
 def apply_schema(
@@ -82,20 +89,113 @@ def _apply(
     hook("schema recipe recorded")
 
 
+@dataclass(frozen=True, slots=True)
+class SchemaBack:
+    """What becomes of our schema changes: names of those removed, and (name, why) of those that stay.
+
+    `come_with`: objects whose relations to others stay with what stays.
+    """
+
+    removed: tuple[str, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
+    come_with: frozenset[str] = frozenset()
+
+    def explains(self, name: str, schema: DestinationSchema) -> bool:
+        """Tell whether `object` or `object.field` is in the data model because of something that stays."""
+        owner, _, field_name = name.partition(".")
+        if {name, owner} & {kept for kept, _ in self.kept}:
+            return True
+        field = schema.objects[owner].fields.get(field_name) if owner in schema.objects else None
+        if field is None or "RELATION" not in field.type:
+            return False
+        named = " ".join([field.name, *field.columns]).lower()
+        return field.target in self.come_with or any(other.lower() in named for other in self.come_with)
+
+
 def undo_schema(
-    ledger: Ledger, destination: Destination, *, patience: Patience, hook: Hook = no_hook
-) -> tuple[str, ...]:
-    """Take our schema changes back, the newest first; return their names. Idempotent, resumable."""
+    ledger: Ledger,
+    destination: Destination,
+    *,
+    patience: Patience,
+    hook: Hook = no_hook,
+    progress: Progress | None = None,
+) -> SchemaBack:
+    """Take our schema changes back, the newest first, but those in which records hold something. Idempotent, resumable.
+
+    What stays goes on standing in the ledger: the next rollback tries again.
+    """
+    progress = progress or Silence()
     settle_schema(ledger, destination, patience=patience, hook=hook)
-    names = []
-    for entry, recipe in reversed(schema_changes(ledger)):
+    changes = schema_changes(ledger)
+    progress.start("schema", len(changes), "changes")
+    removed: list[str] = []
+    kept: list[tuple[str, str]] = []
+    come_with: set[str] = set()
+    for entry, recipe in reversed(changes):
+        item = entry.body["item"]
         assert recipe is not None
-        patience.idempotent(lambda recipe=recipe: destination.undo(recipe))  # type: ignore[misc]
-        hook("schema undone")
-        ledger.append("schema_undone", {"call": entry.seq})
-        hook("schema undo recorded")
-        names.append(schema_name(entry.body["item"]))
-    return tuple(names)
+        try:
+            patience.idempotent(lambda recipe=recipe: destination.undo(recipe))  # type: ignore[misc]
+        except Refused as refusal:
+            if refusal.code != IN_USE:
+                raise
+            kept.append((schema_name(item), refusal.message))
+            come_with |= _come_with(item)
+        else:
+            hook("schema undone")
+            ledger.append("schema_undone", {"call": entry.seq})
+            hook("schema undo recorded")
+            removed.append(schema_name(item))
+        progress.advance("schema")
+    progress.finish("schema")
+    return SchemaBack(tuple(removed), tuple(kept), frozenset(come_with))
+
+
+def foresee_schema(ledger: Ledger, destination: Destination, fates: Fates, *, patience: Patience) -> SchemaBack:
+    """Say which of our schema changes a rollback could take back, and which records that stay hold something in."""
+    removed: list[str] = []
+    kept: list[tuple[str, str]] = []
+    staying: dict[str, list[JSON] | None] = {}
+    for entry, _ in reversed(schema_changes(ledger)):
+        item = entry.body["item"]
+        name = item["object"]
+        if name not in staying:
+            staying[name] = _staying(destination, fates, name, patience)
+        records = staying[name]
+        if records is None:
+            kept.append((schema_name(item), f"more than {MOST_STRANGERS:,} records stay: looked at when it is done"))
+            continue
+        values = [o["value"] for o in item["add_options"]]
+        held = sum(_holds(record, item["field"], values) for record in records)
+        if held:
+            kept.append((schema_name(item), f"{held:,} records that stay hold something in it"))
+        else:
+            removed.append(schema_name(item))
+    return SchemaBack(tuple(removed), tuple(kept))
+
+
+def _staying(destination: Destination, fates: Fates, name: str, patience: Patience) -> list[JSON] | None:
+    """Read the records of an object that stay; None where they are too many to look at beforehand."""
+    ids = fates.staying(name) if name in fates.schema.objects else []
+    if len(ids) > MOST_STRANGERS:
+        return None
+    return list(patience.idempotent(lambda: destination.read(name, ids, deleted=True)).values()) if ids else []
+
+
+def _holds(record: JSON, field_name: str, values: Sequence[str]) -> bool:
+    """Tell whether a record holds something in a field, or one of these options; without a field it always does."""
+    if not field_name:
+        return True
+    found = record.get(field_name, record.get(f"{field_name}Id"))
+    if values:
+        return bool(set(values) & set(found if isinstance(found, list) else [found]))
+    return found is not False and not is_empty(found)
+
+
+def _come_with(item: JSON) -> set[str]:
+    """Return the object whose lists and links on other objects stay with this item."""
+    wanted = item["wanted_field"]
+    return {item["object"]} if not item["field"] or (wanted and wanted["type"] == "RELATION") else set()
 
 
 def schema_name(item: JSON) -> str:

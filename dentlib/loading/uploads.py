@@ -42,6 +42,11 @@ def take_back_uploads(
     return tuple(kept)
 
 
+def has_uploads(ledger: Ledger) -> bool:
+    """Tell whether files are under way or sent, and not yet taken back. Reads the ledger only."""
+    return bool(_uploads(ledger))
+
+
 def _uploads(ledger: Ledger) -> list[Entry]:
     """Return the newest entry of each file that isn't void."""
     newest: dict[str, Entry] = {}

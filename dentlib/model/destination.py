@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -224,8 +225,11 @@ class Destination(Protocol):
         """Destroy for good (not soft-delete). Idempotent: gone already is fine."""
         ...
 
-    def destroy_side_effects(self, object_name: str, ids: Sequence[str]) -> int:
-        """Destroy what the destination itself wrote about these records (timeline, runs); before `destroy`."""
+    def destroy_side_effects(self, object_name: str, ids: Sequence[str], *, since: datetime | None = None) -> int:
+        """Destroy what the destination itself wrote about these records (timeline, runs); before `destroy`.
+
+        `since`: for records that were there before us: only what it wrote from then on about changes by programs.
+        """
         ...
 
     def begin_upload(self, path: Path, object_name: str, field_name: str) -> FileTicket: ...

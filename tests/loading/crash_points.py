@@ -66,7 +66,7 @@ def back(world: Any) -> list[Any]:
         forward(world)
     facts = rollback(world.ledger, world.destination, clock=world.clock, hook=world.hook)
     assert facts.differences == (), facts.differences
-    assert not preview(world.ledger).destroyed
+    assert not preview(world.ledger, world.destination, clock=world.clock).destroyed
     return []
 
 

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -363,7 +364,9 @@ class FakeDestination:
                 self.crm.remove(object_name, rid)
         self.hook("crm after destroy")
 
-    def destroy_side_effects(self, object_name: str, ids: Sequence[str]) -> int:
+    def destroy_side_effects(self, object_name: str, ids: Sequence[str], *, since: datetime | None = None) -> int:
+        if since is not None:
+            return 0
         with self.crm:
             for rid in ids:
                 self.crm.remove("timelineActivity", f"t-{rid}")

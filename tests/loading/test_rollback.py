@@ -29,7 +29,7 @@ def test_run_and_rollback_is_before(world: Any) -> None:
     prepare(world.con, {"carriers": [carrier("1", name="renamed"), carrier("77")]})
     world.load("delta-1", "delta")
     assert world.crm.dump() != before
-    told = preview(world.ledger)
+    told = preview(world.ledger, world.destination, clock=world.clock)
     facts = rollback(world.ledger, world.destination, clock=world.clock)
     assert world.crm.dump() == before
     assert facts.differences == ()
@@ -57,7 +57,7 @@ def test_a_rollback_names_what_others_changed(world: Any) -> None:
     world.load()
     world.crm.put("company", {"id": "own-1", "name": "Renamed by someone"})
     facts = rollback(world.ledger, world.destination, clock=world.clock)
-    assert facts.differences == ("company own-1: was changed",)
+    assert facts.differences == ("company own-1: was changed (by somebody else: this migration never wrote to it)",)
 
 
 def test_a_rollback_of_nothing_changes_nothing(world: Any) -> None:

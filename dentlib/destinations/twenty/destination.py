@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from dentlib.destinations.twenty import probe
@@ -176,9 +177,9 @@ class TwentyDestination:
         self._schema.touched()
         self._records.destroy(object_name, ids, tag)
 
-    def destroy_side_effects(self, object_name: str, ids: Sequence[str]) -> int:
+    def destroy_side_effects(self, object_name: str, ids: Sequence[str], *, since: datetime | None = None) -> int:
         """Destroy timeline entries and automatic workflow runs about these records; before `destroy`."""
-        return self._effects.destroy(object_name, ids)
+        return self._effects.destroy(object_name, ids, since)
 
     def begin_upload(self, path: Path, object_name: str, field_name: str) -> FileTicket:
         """Announce a file. Costs no rate."""

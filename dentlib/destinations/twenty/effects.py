@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 import orjson
 
-from dentlib.clock import Clock
-from dentlib.destinations.twenty.describe import Catalog
+from dentlib.clock import Clock, stamp
+from dentlib.destinations.twenty.describe import Catalog, Shape
 from dentlib.destinations.twenty.records import Records
 from dentlib.model import JSON
 
@@ -39,10 +40,11 @@ class Effects:
         """Note that records were written: the worker may be behind again."""
         self._settled = False
 
-    def destroy(self, object_name: str, ids: Sequence[str]) -> int:
+    def destroy(self, object_name: str, ids: Sequence[str], since: datetime | None = None) -> int:
         """Destroy timeline entries and automatic workflow runs about these records; return how many.
 
-        Waits first until the worker has caught up, at most a minute. Idempotent. Runs started by hand stay.
+        Waits first until the worker has caught up, at most a minute. Idempotent. Runs started by hand stay. `since`:
+        for records that aren't ours; only what was written about changes of them from then on that no member made.
         """
         column = f"target{self._catalog.shape(object_name).type_name}Id"
         timeline = self._catalog.shape(_TIMELINE)
@@ -53,8 +55,11 @@ class Effects:
         for start in range(0, len(ids), _ROWS):
             part = list(ids[start : start + _ROWS])
             where: JSON = {"or": [{column: {"in": part}}, {"linkedRecordId": {"in": part}}]}
+            if since is not None:
+                where = {"and": [{column: {"in": part}}, *_of_programs(timeline, object_name, since)]}
             gone += len(self._records.destroy_where(timeline, where))
-            runs = sorted({run for record in part for run in self._runs_of.pop(record, ())})
+            mentioned = part if since is None else []
+            runs = sorted({run for record in mentioned for run in self._runs_of.pop(record, ())})
             if runs:
                 gone += len(self._records.destroy_where(self._catalog.shape(_RUN), {"id": {"in": runs}}))
         return gone
@@ -85,3 +90,11 @@ class Effects:
                 for mentioned in set(_UUID.findall(orjson.dumps(run["state"]).decode())):
                     found.setdefault(mentioned, set()).add(run["id"])
         return found
+
+
+def _of_programs(timeline: Shape, object_name: str, since: datetime) -> list[JSON]:
+    """Return the filters for entries about changes, from a moment on, that no member of the workspace made."""
+    filters: list[JSON] = [{"name": {"eq": f"{object_name}.updated"}}, {"happensAt": {"gte": stamp(since)}}]
+    if timeline.has_column("workspaceMemberId"):
+        filters.append({"workspaceMemberId": {"is": "NULL"}})
+    return filters

@@ -1,0 +1,218 @@
+"""Give records that were in the workspace before us their values back, field by field, where ours still stand.
+
+A field that somebody changed since stays as it is and is listed. Where nothing else was changed in a record, the time
+of its last change is put back as well; who changed it last can't be: no call of the destination sets that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from dentlib.errors import Refused
+from dentlib.loading.keeping import RESTORE, Fates, OurRecord
+from dentlib.loading.ledger import Ledger
+from dentlib.loading.patience import Hook, Patience
+from dentlib.loading.readback import differing, field_types
+from dentlib.model import JSON, Destination
+
+GIVEN_BACK = "given_back"
+"""Tag of the ledger's calls that let go of a record without writing to it."""
+
+RESTORED = "restored"
+"""Tag of the ledger's calls that put values of a record back."""
+
+Kept = tuple[str, str, str]
+_NEVER_SENT = frozenset(("id", "updatedAt", "updatedBy", "searchVector", "position", "deletedAt"))
+_ALONE_BY_ITSELF = frozenset(("updatedAt",))
+
+
+@dataclass(slots=True)
+class Restored:
+    """What became of the records: how many got values back, by object, and what stays as it is, with the reason."""
+
+    records: Counter[str] = field(default_factory=Counter)
+    kept: list[Kept] = field(default_factory=list)
+    touched: dict[str, list[str]] = field(default_factory=dict)  # object → ids that were written to, ever
+    later: list[tuple[OurRecord, JSON]] = field(default_factory=list)  # refused; worth another try at the end
+
+
+class Restorer:
+    """Puts back the changes of one rollback."""
+
+    def __init__(
+        self, ledger: Ledger, destination: Destination, fates: Fates, *, patience: Patience, hook: Hook
+    ) -> None:
+        self._ledger = ledger
+        self._destination = destination
+        self._fates = fates
+        self._patience = patience
+        self._hook = hook
+        self._block = lru_cache(maxsize=8)(self._unpacked)
+        self._calls = self._updates()
+
+    def _updates(self) -> dict[tuple[str, str], list[tuple[int, int]]]:
+        """Index the update calls of records that were there before us: (step, key) → (entry, row), oldest first."""
+        wanted = {(r.step, r.source_key) for group in self._fates.groups(RESTORE, 1_000) for r in group}
+        found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        if wanted:
+            updates = "kind = 'call' AND seq > ? AND body ->> 'op' = 'update'"
+            for entry in self._ledger.entries(updates, self._ledger.epoch, blocks=False):
+                for number, (key, _, _) in enumerate(entry.body["rows"]):
+                    if (entry.body["step"], key) in wanted:
+                        found.setdefault((entry.body["step"], key), []).append((entry.seq, number))
+        return found
+
+    def count(self) -> Counter[str]:
+        """Count the records that were written to, by object. Reads the ledger only."""
+        counts: Counter[str] = Counter()
+        for group in self._fates.groups(RESTORE, 1_000):
+            counts[group[0].object] += sum((r.step, r.source_key) in self._calls for r in group)
+        return counts
+
+    def restore_all(self) -> Iterator[tuple[int, Restored]]:
+        """Put back group by group, the newest first; yield how many records are done and the result so far."""
+        result = Restored()
+        for group in self._fates.groups(RESTORE, self._destination.capabilities.batch_rows):
+            self._group(group, result)
+            yield len(group), result
+        yield 0, result
+
+    def again(self, result: Restored) -> None:
+        """Try once more what was refused: a unique value may be free now that our records are gone."""
+        waiting, result.later = result.later, []
+        for record, back in waiting:
+            reason = self._write(record.object, record.id, back)
+            self._told(record, back, reason, result)
+            self._let_go([record], RESTORED)
+
+    # ---- one group ---------------------------------------------------------------------------------------------
+
+    def _group(self, group: Sequence[OurRecord], result: Restored) -> None:
+        object_name = group[0].object
+        if object_name not in self._fates.schema.objects:
+            self._let_go(group, GIVEN_BACK)
+            return
+        changed = [r for r in group if (r.step, r.source_key) in self._calls]
+        types = field_types(self._fates.schema.objects[object_name])
+        present = self._patience.idempotent(
+            lambda: self._destination.read(object_name, [r.id for r in changed], deleted=True)
+        )
+        backs: list[tuple[OurRecord, JSON]] = []
+        for record in changed:
+            stored = present.get(record.id)
+            if stored is None:
+                result.kept.append((object_name, record.id, "somebody destroyed it since"))
+                continue
+            result.touched.setdefault(object_name, []).append(record.id)
+            back, theirs = self._way_back(record, stored, types)
+            result.kept += [(object_name, record.id, f"{n}: somebody changed it since") for n in sorted(theirs)]
+            if back:
+                backs.append((record, back))
+        call = self._begin([r for r, _ in backs], RESTORED)
+        refused = self._send(object_name, backs)
+        for record, back in backs:
+            if record.id in refused:
+                result.later.append((record, back))
+            else:
+                self._told(record, back, "", result)
+        self._hook("values put back")
+        again = {r.source_key for r, _ in result.later}
+        self._end(call, [r.source_key for r, _ in backs if r.source_key in again])
+        done = {r.id for r, _ in backs}
+        self._let_go([r for r in group if r.id not in done], GIVEN_BACK)
+
+    def _told(self, record: OurRecord, back: JSON, reason: str, result: Restored) -> None:
+        if reason:
+            names = ", ".join(sorted(back.keys() - _ALONE_BY_ITSELF))
+            result.kept.append((record.object, record.id, f"{names}: the earlier value is refused: {reason}"))
+        elif back.keys() - _ALONE_BY_ITSELF:
+            result.records[record.object] += 1
+
+    def _way_back(self, record: OurRecord, stored: JSON, types: Mapping[str, str]) -> tuple[JSON, set[str]]:
+        """Return the fields to send, and the names of those that somebody changed since we wrote them.
+
+        Each change is undone from the newest to the oldest as long as what stands is what was sent. A field that
+        already holds what this comes to was put back by a rollback that was stopped.
+        """
+        changes = [self._change(seq, number) for seq, number in reversed(self._calls[record.step, record.source_key])]
+        back: JSON = {}
+        theirs: set[str] = set()
+        for name in {n for sent, _ in changes for n in sent}:
+            mine = next(sent[name] for sent, _ in changes if name in sent)
+            target = mine
+            for sent, was in changes:
+                if name in sent and not differing({name: sent[name]}, {name: target}, types):
+                    target = was.get(name)
+            if differing({name: mine}, stored, types):
+                if differing({name: target}, stored, types):
+                    theirs.add(name)
+            elif differing({name: target}, stored, types):
+                back[name] = target
+        before = self._before(record)
+        if before and not theirs and self._untouched_else(before, stored, changes, types):
+            if stored.get("updatedAt") != before.get("updatedAt") or back:
+                back["updatedAt"] = before["updatedAt"]
+        elif back and stored.get("updatedAt"):
+            back["updatedAt"] = stored["updatedAt"]  # that of whoever changed something else in it
+        return back, theirs
+
+    def _change(self, seq: int, number: int) -> tuple[JSON, JSON]:
+        _, sent, was = self._block(seq)
+        return sent[number], was[number]
+
+    def _unpacked(self, seq: int) -> tuple[list[str], list[JSON], list[JSON]]:
+        """Return (source keys, fields sent, fields before) of a call, each in the order of its rows."""
+        entry = self._ledger.entry(seq)
+        return [key for key, _, _ in entry.body["rows"]], entry.records("sent"), entry.records("was")
+
+    def _before(self, record: OurRecord) -> JSON:
+        """Return the whole record as it was found, where the ledger has it."""
+        keys, _, kept = self._block(record.made)
+        found: JSON = kept[keys.index(record.source_key)] if kept else {}
+        return found if "updatedAt" in found else {}
+
+    @staticmethod
+    def _untouched_else(
+        before: JSON, stored: JSON, changes: Sequence[tuple[JSON, JSON]], types: Mapping[str, str]
+    ) -> bool:
+        ours = {n for sent, _ in changes for n in sent}
+        rest = {n: v for n, v in before.items() if n not in ours | _NEVER_SENT and n in stored}
+        return stored.get("deletedAt") == before.get("deletedAt") and not differing(rest, stored, types)
+
+    # ---- writing -----------------------------------------------------------------------------------------------
+
+    def _send(self, object_name: str, backs: Sequence[tuple[OurRecord, JSON]]) -> set[str]:
+        """Write the fields; return the ids of records that were refused."""
+        return {record.id for record, back in backs if self._write(object_name, record.id, back)}
+
+    def _write(self, object_name: str, rid: str, back: JSON) -> str:
+        """Write one record's fields; return the destination's words where it refuses."""
+        try:
+            self._patience.idempotent(
+                lambda: self._destination.update(object_name, rid, back, f"restore_{rid.replace('-', '')}")
+            )
+        except Refused as refusal:
+            return refusal.message
+        self._hook("put back")
+        return ""
+
+    def _begin(self, records: Sequence[OurRecord], tag: str) -> int:
+        if not records:
+            return 0
+        call = self._ledger.begin_call(
+            run="", step=records[0].step, object_name=records[0].object, op="destroy", tag=tag,
+            rows=[r.intent for r in records],
+        )  # fmt: skip
+        self._hook("intent committed")
+        return call
+
+    def _end(self, call: int, unwritten: Sequence[str] = ()) -> None:
+        if call:
+            self._ledger.end_call(call, run="", result="partly" if unwritten else "written", unwritten=unwritten)
+            self._hook("outcome committed")
+
+    def _let_go(self, records: Sequence[OurRecord], tag: str) -> None:
+        self._end(self._begin(records, tag))
