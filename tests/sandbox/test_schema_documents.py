@@ -79,7 +79,7 @@ def test_openapi_lists_each_object_and_what_may_be_written(space: Workspace) -> 
     assert {"name", "companyId"} <= set(written)
     assert not {"id", "searchVector"} & set(written)
     assert document["info"]["version"] == "v0.1"
-    assert "/objects" in openapi.metadata_document("http://127.0.0.1:1")["paths"]
+    assert "/objects" in openapi.metadata_document(space.release, "http://127.0.0.1:1")["paths"]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from aiohttp import web
 from graphql import GraphQLError
 from graphql.language import ast
 
-from dentlib.sandbox.twenty import auth, effects, faults, files, openapi, strict, tokens
+from dentlib.sandbox.twenty import auth, effects, faults, files, openapi, paths, strict, tokens
 from dentlib.sandbox.twenty.bodies import (
+    bytes_answer,
     client_config,
     first_words,
     json_answer,
@@ -175,6 +176,8 @@ class Site:
             return self._rest(request, path, body)
         if path.startswith(("/file/", "/file-upload/")):
             return self._file(request, path, body)
+        if path.startswith("/files/") and self.state.release.file_paths:
+            return self._file_by_path(path.removeprefix("/files/"))
         if path == "/healthz":
             return json_answer({"status": "ok", "info": {}, "error": {}, "details": {}})
         if path == "/client-config":
@@ -196,7 +199,7 @@ class Site:
                 raise auth.missing()
             space, caller = self.authenticate(token)
             if len(body) > MAX_JSON_BYTES:
-                return text_as_json("request entity too large", 500)
+                return text_as_json(self.state.release.too_large, 500)
             try:
                 content = orjson.loads(body) if body else None
             except orjson.JSONDecodeError as error:
@@ -206,9 +209,9 @@ class Site:
             parts = tuple(part for part in path[len("/rest/") :].split("/") if part)
             query = dict(request.query.items())
             if parts[:1] == ("open-api",):
-                document = openapi.metadata_document if parts[1:] == ("metadata",) else None
-                shown = document(self.base_url) if document else openapi.core_document(space.catalog, self.base_url)
-                return json_answer(shown)
+                if parts[1:] == ("metadata",):
+                    return json_answer(openapi.metadata_document(space.release, self.base_url))
+                return json_answer(openapi.core_document(space.catalog, self.base_url))
             if parts[:1] == ("metadata",):
                 call = RestCall(request.method, path, parts[1:], query, content)
                 status, answer = MetadataRest(space, caller).answer(call)
@@ -250,7 +253,7 @@ class Site:
         if request.content_type == "multipart/form-data":
             return self._multipart(request, body)
         if len(body) > MAX_JSON_BYTES:
-            raise Refusal("request entity too large", status=500)
+            raise Refusal(self.state.release.too_large, status=500)
         try:
             given = orjson.loads(body) if body else {}
         except orjson.JSONDecodeError:
@@ -262,11 +265,11 @@ class Site:
         if "operations" not in parts:
             raise Refusal("Missing multipart field ‘operations’", status=400)
         given: Json = orjson.loads(parts["operations"][1])
-        for key, paths in orjson.loads(parts["map"][1]).items():
+        for key, places in orjson.loads(parts["map"][1]).items():
             name, content = parts[key]
             if self.max_upload_bytes is not None and len(content) > self.max_upload_bytes:
                 raise Refusal("File truncated as it exceeds the size limit.", status=413)
-            for where in paths:
+            for where in places:
                 put(given, where.split("."), Upload(name or key, content))
         return given
 
@@ -345,12 +348,14 @@ class Site:
             if refusal.status == 403:
                 return json_answer({"message": "Forbidden resource", "error": "Forbidden", "statusCode": 403}, 403)
             return json_answer(refusal.rest(), refusal.status)
-        quoted = name.encode("ascii", "replace").decode().replace('"', "'")
-        return web.Response(
-            body=content,
-            content_type="application/octet-stream",
-            headers={"Content-Disposition": f'attachment; filename="{quoted}"'},
-        )
+        return bytes_answer(content, name)
+
+    def _file_by_path(self, address: str) -> web.Response:
+        space = self.by_workspace_id(str(paths.workspace_of(address)))
+        try:
+            return bytes_answer(*paths.download(space, address))
+        except Refusal as refusal:
+            return json_answer(refusal.rest(), refusal.status)
 
     # -- admin --------------------------------------------------------------------------------------------------
 

@@ -158,8 +158,9 @@ def _told(error: GraphQLError) -> Json:
 
 
 def _in_double_quotes(message: str) -> str:
-    """Quote names as graphql-js does; graphql-core writes the same messages with single quotes."""
-    return _QUOTED_NAME.sub(r'"\1"', message)
+    """Write as graphql-js does; graphql-core quotes names otherwise, and has mappings where JavaScript has objects."""
+    quoted = _QUOTED_NAME.sub(r'"\1"', message)
+    return f"{quoted.removesuffix('a mapping.')}an object." if quoted.endswith(" to be a mapping.") else quoted
 
 
 def _capital(name: str) -> str:

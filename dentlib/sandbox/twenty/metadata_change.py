@@ -35,6 +35,7 @@ from dentlib.sandbox.twenty.versions import Linked, Release
 from dentlib.sandbox.twenty.workspace import Workspace
 
 _ACTOR = {"name": "'System'", "source": "'MANUAL'", "context": None, "workspaceMemberId": None}
+_SHOWN = frozenset({"label", "description", "icon"})
 _EDITABLE = ("label", "description", "icon", "isActive", "defaultValue", "settings", "isLabelSyncedWithName")
 _EDITABLE_OBJECT = (
     "labelSingular", "labelPlural", "nameSingular", "namePlural", "description", "icon", "shortcut", "color",
@@ -92,11 +93,11 @@ class MetadataWriter:
                     field_slot + at,
                     object_slot,
                     field_doc(
-                        {**one, "description": one["label"]},
+                        {"description": one["label"], **one},
                         made.doc,
                         self.now,
                         next(ids),
-                        custom=True,
+                        custom=not self.space.release.old_metadata,
                     ),
                 )
                 for at, one in enumerate(base)
@@ -127,7 +128,11 @@ class MetadataWriter:
             "joinColumnName": f"{name}Id",
         }
         label = inverse_name[0].upper() + "".join(f" {c.lower()}" if c.isupper() else c for c in inverse_name[1:])
-        far = {"name": inverse_name, "type": "RELATION", "label": label, "settings": {"relationType": "ONE_TO_MANY"}}
+        far: Json = {"name": inverse_name, "type": "RELATION", "label": label}
+        far["settings"] = {"relationType": "ONE_TO_MANY"}
+        if self.space.release.old_metadata:
+            tied = f"{made.doc['labelPlural']} tied to the {owner.doc['labelSingular']}"
+            far |= {"isSystem": True, "description": tied, "icon": "IconBuildingSkyscraper"}
         self._add_pair(owner, near, made, far)
 
     def _add_pair(self, owner: Object, near: Json, target: Object, far: Json) -> Field:
@@ -202,7 +207,8 @@ class MetadataWriter:
         _, slot = self.catalog.next_slots()
         doc = field_doc(given, owner.doc, self.now, new_id(), custom=True)
         if given["type"] == "ACTOR" and doc["defaultValue"] is None:
-            doc["defaultValue"] = dict(_ACTOR)
+            hidden = "context" if self.space.release.old_metadata else ""
+            doc["defaultValue"] = {key: value for key, value in _ACTOR.items() if key != hidden}
         if given["type"] == "BOOLEAN" and "defaultValue" in given:
             doc["defaultValue"] = given["defaultValue"]
         field = Field(slot, owner.slot, doc)
@@ -261,7 +267,9 @@ class MetadataWriter:
     def _apply(self, owner: Object, found: Field, update: Json) -> None:
         old = found.doc
         # `updatedAt` stays: nothing could set it back, and a change that was undone should leave no trace.
-        found.doc = {**old, **{k: v for k, v in update.items() if k in _EDITABLE}}
+        # A standard field's words are overridden per language in 1.17: listings go on with its own [918].
+        kept = _SHOWN if self.space.release.old_metadata and not old.get("custom") else frozenset()
+        found.doc = {**old, **{k: v for k, v in update.items() if k in _EDITABLE and k not in kept}}
         if update.get("options") is not None and old.get("options") is not None:
             found.doc["options"] = with_option_ids(update)["options"]
             migrate_records(self.space, found, old["options"])

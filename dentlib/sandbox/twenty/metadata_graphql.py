@@ -35,8 +35,10 @@ class Webhooks:
         self.space = space
 
     def create(self, given: Json) -> Json:
-        """Add a webhook."""
+        """Add a webhook. Raises Refusal when the version wants a secret and there is none."""
         now = self.space.now
+        if self.space.release.webhook_secret and given.get("secret") is None:
+            raise Refusal('null value in column "secret" of relation "webhook" violates not-null constraint')
         doc: Json = {
             "id": new_id(),
             "targetUrl": given.get("targetUrl"),
@@ -44,7 +46,7 @@ class Webhooks:
             "description": given.get("description"),
             "secret": given.get("secret") or new_id().replace("-", ""),
             "workspaceId": self.space.id,
-            "applicationId": CUSTOM_APPLICATION,
+            **({} if self.space.release.old_metadata else {"applicationId": CUSTOM_APPLICATION}),
             "createdAt": now,
             "updatedAt": now,
             "deletedAt": None,

@@ -97,14 +97,14 @@ def follow_up_of(of: Release, kind: str, code: str, message: str) -> Json:
 
 
 def thing(of: Release, **told: Any) -> Json:
-    """Name something that was about to be made, with what else is told about it."""
+    """Name something that was about to be made along with another, with what else is told about it."""
     made = new_id()
     return {**({"id": made} if of.old_metadata else {}), "universalIdentifier": made, **told}
 
 
 def new_object(of: Release, singular: str, plural: str) -> Json:
     """Name an object that was about to be made."""
-    return thing(of, namePlural=plural, nameSingular=singular)
+    return {**_new(of), "namePlural": plural, "nameSingular": singular}
 
 
 def known_object(of: Release, obj: Object) -> Json:
@@ -120,13 +120,19 @@ def known_object(of: Release, obj: Object) -> Json:
 
 def new_field(of: Release, name: str, owner: Object) -> Json:
     """Name a field that was about to be made."""
-    if of.old_metadata:
-        return thing(of, name=name, objectMetadataId=owner.id)
-    return thing(of, name=name, objectMetadataUniversalIdentifier=owner.doc["universalIdentifier"])
+    return {**_new(of), "name": name, **_owner(of, owner.doc)}
 
 
 def field_of(of: Release, name: str, owner: Json) -> Json:
     """Name a field of an object that was about to be made itself."""
+    return thing(of, name=name, **_owner(of, owner))
+
+
+def _new(of: Release) -> Json:
+    return {**({"id": new_id()} if of.old_metadata else {}), "universalIdentifier": new_id()}
+
+
+def _owner(of: Release, owner: Json) -> Json:
     if of.old_metadata:
-        return thing(of, name=name, objectMetadataId=owner["id"])
-    return thing(of, name=name, objectMetadataUniversalIdentifier=owner["universalIdentifier"])
+        return {"objectMetadataId": owner["id"]}
+    return {"objectMetadataUniversalIdentifier": owner["universalIdentifier"]}

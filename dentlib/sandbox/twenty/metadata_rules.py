@@ -157,7 +157,11 @@ def _field_follow_ups(of: Release, errors: dict[str, list[Json]], kind: str, own
         return {}
     lost_field = cause_of("INDEX_FIELD_NOT_FOUND", "Could not find index field related field metadata")
     told = {**lost_field, "userFriendlyMessage": "Field referenced in index does not exist"}
-    return {"index": [entry_of("index", thing(of, name=f"IDX_{new_id().replace('-', '')[:27]}"), [told])]}
+    return {"index": [_lost_index(of, told)]}
+
+
+def _lost_index(of: Release, cause: Json) -> Json:
+    return entry_of("index", thing(of, name=f"IDX_{new_id().replace('-', '')[:27]}"), [cause])
 
 
 def check_unique(of: Release, name: str, kind: str, is_unique: Any, default: Any) -> None:
@@ -254,7 +258,8 @@ def _object_follow_ups(of: Release, entity: Json, cause: Json) -> dict[str, list
         ]
     }
     if of.old_metadata:
-        missed = {"index": [follow_up_of(of, "index", "INDEX_OBJECT_NOT_FOUND", "Index related object not found")]}
+        told = cause_of("INDEX_OBJECT_NOT_FOUND", "Could not find index related object metadata")
+        missed = {"index": [_lost_index(of, {**told, "userFriendlyMessage": "Index related object not found"})]}
     return {
         "fieldMetadata": fields,
         "objectMetadata": [cause],

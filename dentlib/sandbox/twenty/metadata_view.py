@@ -34,6 +34,7 @@ class MetadataView:
         return Lazy(
             {
                 **obj.doc,
+                "isCustom": bool(obj.doc["custom"]),
                 "fieldsList": lambda: [self.field(one) for one in self.listed(obj)],
                 "fields": lambda: connection([self.field(one) for one in self.listed(obj)], None),
                 "indexMetadataList": lambda: self._indexes(obj),
@@ -44,15 +45,23 @@ class MetadataView:
         )
 
     def listed(self, obj: Object) -> list[Field]:
-        """The fields of an object as listed: the targets of one morph relation are one field."""
+        """The fields of an object as listed: the targets of one morph relation are one field.
+
+        Which of them stands for all is left to the database by 1.17: the last here, as recorded [901].
+        """
+        fields = list(obj.fields.values())
+        if self.space.release.old_metadata:
+            fields.reverse()
         out: list[Field] = []
         seen: set[str] = set()
-        for one in obj.fields.values():
+        for one in fields:
             morph = one.doc.get("morphId")
             if morph is None or morph not in seen:
                 out.append(one)
             if morph is not None:
                 seen.add(morph)
+        if self.space.release.old_metadata:
+            out.reverse()
         return out
 
     def field(self, one: Field, as_created: bool = False) -> Lazy:
@@ -61,6 +70,7 @@ class MetadataView:
         return Lazy(
             {
                 **one.doc,
+                "isCustom": bool(one.doc.get("custom")),
                 "name": one.name if as_created or not morph else morph,
                 "relation": None if morph or not one.relation else lambda: self._relation(one),
                 "morphRelations": (lambda: self._morph(one)) if morph else None,
@@ -82,7 +92,9 @@ class MetadataView:
         )
 
     def _morph(self, one: Field) -> list[Lazy]:
-        siblings = self.catalog.objects[one.obj].fields.values()
+        siblings = list(self.catalog.objects[one.obj].fields.values())
+        if self.space.release.old_metadata:
+            siblings.reverse()
         return [self._relation(other) for other in siblings if other.doc.get("morphId") == one.doc["morphId"]]
 
     def _indexes(self, obj: Object) -> list[Json]:
@@ -179,6 +191,46 @@ class MetadataView:
 
     def _rest(self, doc: Json, nulls: tuple[str, ...]) -> Json:
         return {k: v for k, v in doc.items() if k not in self._HIDDEN and (v is not None or k in nulls)}
+
+
+_OLD_OBJECT = (
+    "id", "nameSingular", "namePlural", "isCustom", "isActive", "isSystem", "createdAt", "updatedAt",
+    "labelIdentifierFieldMetadataId", "imageIdentifierFieldMetadataId", "labelSingular", "labelPlural",
+    "description", "icon",
+)  # fmt: skip
+_OLD_FIELD = (
+    "id", "type", "name", "label", "description", "icon", "isCustom", "isActive", "isSystem", "isNullable",
+    "createdAt", "updatedAt", "defaultValue", "options",
+)  # fmt: skip
+_OLD_SIDES = (("targetObjectMetadata", "targetFieldMetadata"), ("sourceObjectMetadata", "sourceFieldMetadata"))
+
+
+class OldRestView(MetadataView):
+    """Metadata as the REST API of 1.17 tells it: fewer keys, nulls told, relations with both sides [936]."""
+
+    def rest_object(self, obj: Object, *, fields: bool = True, created: bool = False) -> Json:
+        """An object as REST tells it; one that is gone by its id only [937]."""
+        if not fields:
+            return {"id": obj.id}
+        told = self.object(obj)
+        out = {key: told.get(key) for key in _OLD_OBJECT}
+        words = {key: out[key] or "" for key in ("description", "icon")} if obj.is_custom else {}
+        return {**out, **words, "fields": [self.rest_field(one) for one in self.listed(obj)]}
+
+    def rest_field(self, one: Field, *, created: bool = False) -> Json:
+        """A field as REST tells it."""
+        told = self.field(one, as_created=created)
+        relation = told.get("relation")
+        out = {key: told.get(key) for key in _OLD_FIELD}
+        return {**out, "relation": None if relation is None else self._sides(relation)}
+
+    def _sides(self, relation: Lazy) -> Json:
+        out: Json = {"type": relation["type"]}
+        for of_object, of_field in _OLD_SIDES:
+            obj, one = relation.get(of_object), relation.get(of_field)
+            out[of_object] = {key: obj.get(key) for key in ("id", "nameSingular", "namePlural")}
+            out[of_field] = {key: one.get(key) for key in ("id", "name")}
+        return out
 
 
 def connection(nodes: list[Any], paging: Json | None) -> Lazy:

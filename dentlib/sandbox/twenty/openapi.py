@@ -11,6 +11,7 @@ from typing import Any
 from dentlib.sandbox.twenty.catalog import Catalog, Field, Object
 from dentlib.sandbox.twenty.composites import EMPTY
 from dentlib.sandbox.twenty.refusals import Json
+from dentlib.sandbox.twenty.versions import Release
 
 _ACTOR_SOURCES = ["EMAIL", "CALENDAR", "WORKFLOW", "AGENT", "API", "IMPORT", "MANUAL", "SYSTEM", "WEBHOOK"]
 _READ_ONLY = ("id", "createdAt", "updatedAt", "deletedAt")
@@ -72,7 +73,7 @@ def core_document(catalog: Catalog, base_url: str) -> Json:
                 "post": _operation("duplicateDashboard", obj.plural, answer, ["idPath"])
             }
         name = _capital(obj.name)
-        written = {key: value for one in obj.fields.values() for key, value in _written(one).items()}
+        written = {key: value for one in obj.fields.values() for key, value in _written(catalog, one).items()}
         schemas[name] = schemas[f"{name}ForUpdate"] = {"type": "object", "properties": written}
         answered = {key: value for one in obj.fields.values() for key, value in _answered(catalog, one).items()}
         schemas[f"{name}ForResponse"] = {"type": "object", "properties": answered}
@@ -80,7 +81,7 @@ def core_document(catalog: Catalog, base_url: str) -> Json:
     return _document(f"{base_url}/rest/", paths, schemas, tags)
 
 
-def metadata_document(base_url: str) -> Json:
+def metadata_document(of: Release, base_url: str) -> Json:
     """Write the document of the metadata API; reads only."""
     paths: Json = {"/open-api/metadata": {"get": _operation("GetOpenApiSchema", "General", _ok({"type": "object"}))}}
     schemas: Json = {"GridPosition": {"type": "object"}}
@@ -101,7 +102,7 @@ def metadata_document(base_url: str) -> Json:
         schemas[plural] = {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}}
         schemas[f"{plural}ForResponse"] = {"type": "array", "items": answer}
     tags = [{"name": many, "description": many} for _, many in _METADATA_KINDS]
-    return _document(f"{base_url}/rest/metadata/", paths, schemas, tags)
+    return _document(f"{base_url}/rest/metadata{'' if of.old_metadata else '/'}", paths, schemas, tags)
 
 
 def _document(server: str, paths: Json, schemas: Json, tags: list[Json]) -> Json:
@@ -212,8 +213,14 @@ def _record_paths(obj: Object) -> Json:
     }
 
 
-def _written(one: Field) -> Json:
+def _hidden_morph(catalog: Catalog, one: Field) -> bool:
+    return one.type == "MORPH_RELATION" and catalog.release.hides_morphs
+
+
+def _written(catalog: Catalog, one: Field) -> Json:
     """The properties of a field in a body; nothing for what the server sets, and for the many side of a relation."""
+    if _hidden_morph(catalog, one):
+        return {one.name: _TEXT}
     if one.relation:
         return {} if one.is_to_many or one.column is None else {one.column: _UUID}
     if one.name in _READ_ONLY or one.type == "TS_VECTOR":
@@ -223,6 +230,8 @@ def _written(one: Field) -> Json:
 
 def _answered(catalog: Catalog, one: Field) -> Json:
     """The properties of a field in an answer."""
+    if _hidden_morph(catalog, one):
+        return {one.name: _TEXT}
     if one.relation:
         target = {"$ref": f"#/components/schemas/{_capital(catalog.target(one).name)}ForResponse"}
         if one.is_to_many:
