@@ -51,6 +51,15 @@ class Workspace:
         url = f"{self.server.url}/sandbox/{path}"
         httpx.post(url, json=body, headers=headers, trust_env=False).raise_for_status()
 
+    def rest(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Call the REST side with the admin key and return the answer without its envelope."""
+        headers = {"Authorization": f"Bearer {self.server.api_key}"}
+        response = httpx.request(method, self.server.url + path, json=body, headers=headers, trust_env=False)
+        response.raise_for_status()
+        data = response.json()
+        inner = data.get("data", data) if isinstance(data, dict) else data
+        return next(iter(inner.values())) if isinstance(inner, dict) and len(inner) == 1 else inner
+
     def stored(self) -> Rows:
         """Return every table, after the worker is done."""
         self.ask("settle", {})

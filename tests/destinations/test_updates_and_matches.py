@@ -1,0 +1,155 @@
+"""Updates in batches, finding by value, what is attached, what reacts: against sandboxes of each version."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from sandbox_workspace import QuickClock, Workspace, link_columns, person
+
+from dentlib.destinations.twenty import TwentyDestination, open_twenty
+from dentlib.errors import InDoubt, Refused, UsageError
+from dentlib.sandbox.twenty.snapshot import differences
+
+
+def removed(twenty: TwentyDestination, records: list[dict[str, Any]], object_name: str = "person") -> None:
+    """Take the records and what the server wrote about them away."""
+    ids = [r["id"] for r in records]
+    twenty.destroy_side_effects(object_name, ids)
+    twenty.destroy(object_name, ids, "d")
+
+
+def test_a_batch_changes_what_it_names_and_nothing_else(workspace: Workspace, applied: TwentyDestination) -> None:
+    """200 records in one call, each with its own fields; what is left out and the dates of creation stay."""
+    before = workspace.stored()
+    people = [person(n, createdAt="2011-03-04T05:06:07.000Z", dateOfBirth="1980-02-29") for n in range(200)]
+    applied.create("person", people, "c")
+    calls = applied.stats.calls
+    changes = [(p["id"], {"jobTitle": f"T{n}"} if n % 2 else {"dateOfBirth": None}) for n, p in enumerate(people)]
+    applied.update_batch("person", changes, "u")
+    assert applied.stats.calls == calls + 1
+    stored = applied.read("person", [p["id"] for p in people])
+    for n, p in enumerate(people):
+        now = stored[p["id"]]
+        assert (now["jobTitle"], now["dateOfBirth"]) == ((f"T{n}", "1980-02-29") if n % 2 else ("", None))
+        assert (now["createdAt"], now["name"], now["sourceSystemId"]) == (
+            p["createdAt"],
+            p["name"],
+            p["sourceSystemId"],
+        )
+    removed(applied, people)
+    assert differences(before, workspace.stored()) == {}
+
+
+def test_a_record_that_was_destroyed_meanwhile_is_not_made_anew(
+    workspace: Workspace, applied: TwentyDestination
+) -> None:
+    """The upsert makes it; it is recognised and destroyed, the others keep their change, and it is told."""
+    before = workspace.stored()
+    people = [person(n) for n in range(3)]
+    applied.create("person", people, "c")
+    removed(applied, people[:1])
+    with pytest.raises(Refused) as caught:
+        applied.update_batch("person", [(p["id"], {"jobTitle": "Invented"}) for p in people], "u")
+    assert caught.value.code == "RECORD_NOT_FOUND"
+    left = applied.read("person", [p["id"] for p in people], deleted=True)
+    assert {i: r["jobTitle"] for i, r in left.items()} == {p["id"]: "Invented" for p in people[1:]}
+    removed(applied, people)
+    assert differences(before, workspace.stored()) == {}
+
+
+def test_a_poor_record_of_someone_else_is_not_taken_for_a_new_one(applied: TwentyDestination) -> None:
+    """A record with nothing but the fields that are sent stays where it is."""
+    theirs = {"id": str(uuid.uuid4()), "jobTitle": "Theirs"}
+    applied.create("person", [theirs], "c")
+    applied.update_batch("person", [(theirs["id"], {"jobTitle": "Ours"})], "u")
+    assert applied.read("person", [theirs["id"]])[theirs["id"]]["jobTitle"] == "Ours"
+    removed(applied, [theirs])
+
+
+@pytest.mark.parametrize(
+    "fields", [{"sourceSystemId": "x"}, {"emails": {}}, {"createdAt": "2011-03-04T05:06:07.000Z"}, {"createdBy": {}}]
+)
+def test_what_an_upsert_would_match_by_or_leave_out_is_refused(
+    applied: TwentyDestination, fields: dict[str, Any]
+) -> None:
+    """A programming error: nothing is sent."""
+    calls = applied.stats.calls
+    with pytest.raises(UsageError):
+        applied.update_batch("person", [(str(uuid.uuid4()), fields)], "u")
+    assert applied.stats.calls == calls
+
+
+def test_a_lost_answer_to_a_batch_is_in_doubt(workspace: Workspace, applied: TwentyDestination) -> None:
+    """What was written can be read; nothing is believed."""
+    one = person(1)
+    applied.create("person", [one], "c")
+    workspace.ask("faults", {"plan": [{"kind": "lost", "match": "upsert:true"}]})
+    with pytest.raises(InDoubt):
+        applied.update_batch("person", [(one["id"], {"jobTitle": "New"})], "u")
+    assert applied.read("person", [one["id"]])[one["id"]]["jobTitle"] == "New"
+    removed(applied, [one])
+
+
+def test_finding_compares_as_the_server_does(applied: TwentyDestination) -> None:
+    """E-mail addresses in any case, keys exactly, links by host; soft-deleted ones only when asked for."""
+    live = person(1, emails={"primaryEmail": "ana@brightsmile.example.com"})
+    bin_ = person(2, emails={"primaryEmail": "ben@brightsmile.example.com"}, deletedAt="2026-01-05T09:00:00.000Z")
+    applied.create("person", [live, bin_], "c")
+    wanted = ["ANA@brightsmile.example.com", "Ben@Brightsmile.example.com", "", "none@x.example.com"]
+    assert [r["id"] for r in applied.find("person", "emails.primaryEmail", wanted)] == [live["id"]]
+    both = applied.find("person", "emails.primaryEmail", wanted, deleted=True)
+    assert {r["id"] for r in both} == {live["id"], bin_["id"]}
+    assert [r["id"] for r in applied.find("person", "sourceSystemId", ["patient:1"])] == [live["id"]]
+    assert applied.find("person", "sourceSystemId", ["Patient:1"]) == []
+    assert applied.find("person", "name.lastName", ["Invented 1"])[0]["id"] == live["id"]
+    removed(applied, [live, bin_])
+    lab = {"id": str(uuid.uuid4()), "name": "Lab", "domainName": {"primaryLinkUrl": "https://lab.example.com"}}
+    applied.create("company", [lab], "c")
+    assert len(applied.find("company", "domainName.primaryLinkUrl", ["HTTPS://Lab.example.com/"])) == 1
+    removed(applied, [lab], "company")
+
+
+def test_what_points_to_a_record_is_found_and_what_the_server_wrote_is_not(applied: TwentyDestination) -> None:
+    """Links, relations of custom objects and standard ones; few calls, and fewer for what is empty."""
+    ana, ben = person(1), person(2)
+    applied.create("person", [ana, ben], "c")
+    claim = {"id": str(uuid.uuid4()), "name": "Claim", "patientId": ana["id"]}
+    applied.create("insuranceClaim", [claim], "c")
+    note = {"id": str(uuid.uuid4()), "title": "Note"}
+    (column,) = link_columns(applied, "noteTarget", "person")
+    link = {"id": str(uuid.uuid4()), "noteId": note["id"], column: ana["id"]}
+    deal = {"id": str(uuid.uuid4()), "name": "Deal", "pointOfContactId": ana["id"]}
+    applied.create("note", [note], "c")
+    applied.create("noteTarget", [link], "c")
+    applied.create("opportunity", [deal], "c")
+    found = applied.attached("person", [ana["id"], ben["id"]])
+    assert {k: sorted(v) for k, v in found.items()} == {
+        ana["id"]: sorted([("insuranceClaim", claim["id"]), ("noteTarget", link["id"]), ("opportunity", deal["id"])])
+    }
+    assert applied.attached("insuranceClaim", [claim["id"]]) == {}
+    calls = applied.stats.calls
+    applied.attached("person", [ana["id"], ben["id"]])
+    assert applied.stats.calls - calls <= 4
+    for name, one in (("noteTarget", link), ("note", note), ("opportunity", deal), ("insuranceClaim", claim)):
+        removed(applied, [one], name)
+    removed(applied, [ana, ben])
+
+
+def test_webhooks_are_told_by_their_host_only(workspace: Workspace, twenty: TwentyDestination) -> None:
+    """The path and query of a webhook may hold a secret."""
+    hook = {"targetUrl": "https://hooks.example.com/secret?key=1", "operations": ["person.*"], "secret": "s"}
+    made = workspace.rest("POST", "/rest/metadata/webhooks", hook)
+    told = [r for r in twenty.reactions() if r.kind == "webhook"]
+    assert [(r.label, r.detail) for r in told] == [("hooks.example.com", "is called for person.*")]
+    assert "timeline" in {r.kind for r in twenty.reactions()}
+    workspace.rest("DELETE", f"/rest/metadata/webhooks/{made['id']}")
+
+
+def test_a_key_that_may_not_see_webhooks_says_so(workspace: Workspace) -> None:
+    """Neither an error nor silence."""
+    key = workspace.server.make_key(role="limited")
+    opened = open_twenty(workspace.server.url, key, clock=QuickClock(), calls_per_minute=None)
+    assert opened.reactions()
+    assert opened.invitations() is None
