@@ -131,14 +131,17 @@ def _embedded_sandbox(engagement: Engagement) -> Iterator[tuple[str, str]]:
     command = [sys.executable, "-m", "dentlib", "sandbox", product, "--port", "0", "--state", str(state)]
     settings = engagement.settings.destination
     command += ["--limits", settings.sandbox_limits, "--version", settings.sandbox_version, "--die-with-parent"]
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for the stage, which needs the sandbox once more to put things back
-        env={**os.environ, "DENTLIB_SANDBOX_API_KEY": key},
-    )
+    log = engagement.root / f"sandbox-{product}.log"
+    log.touch(mode=0o600)
+    with log.open("wb") as told:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            start_new_session=True,  # Ctrl-C is for the stage, which needs the sandbox once more to put things back
+            env={**os.environ, "DENTLIB_SANDBOX_API_KEY": key},
+        )
     try:
         line = child.stdout.readline() if child.stdout else b""
         if not line.strip():
@@ -146,7 +149,7 @@ def _embedded_sandbox(engagement: Engagement) -> Iterator[tuple[str, str]]:
                 child.wait(5)
             raise UsageError(
                 f"the built-in {product} sandbox did not start (exit code {child.poll()})",
-                f"try it by hand: dentlib sandbox {product} --port 3001 --state {state}",
+                f"its last words are in {log}; or try it by hand: dentlib sandbox {product} --port 3001 --state {state}",
             )
         yield orjson.loads(line)["url"], key
     finally:

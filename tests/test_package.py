@@ -146,7 +146,7 @@ def test_imported_files_are_counted_completed_and_taken_back(tmp_path: Path, mon
 def test_a_missing_record_is_a_failed_row_not_a_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the importer skipped a row, the reconciliation says which step lacks how many, and exits with 1."""
     monkeypatch.setenv("DENTLIB_HOME", str(tmp_path / "home"))
-    samples.write_samples("dent-o-soft", tmp_path / "export", 25, 5, only=["InsuranceCarriers"])
+    samples.write_samples("dent-o-soft", tmp_path / "export", 25, 5, only=["InsCarriers"])
     new_engagement(tmp_path / "export", {})
     stages.review("pack")
     stages.approve("pack", "map", by="A. Analyst")

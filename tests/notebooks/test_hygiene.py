@@ -112,7 +112,8 @@ def test_every_cell_ends_with_one_object_to_display(name: str) -> None:
         last = ast.parse(cell.source).body[-1]
         assert isinstance(last, ast.Expr), cell.source
         assert re.fullmatch(
-            r"\w+|\w+\.section\(\"\w+\"\)|notebook\.decisions_needed\(\w+\)", ast.unparse(last).replace("'", '"')
+            r"\w+|\w+\.section\(\"\w+\"\)|notebook\.(decisions_needed|rollback_button)\(\w+\)",
+            ast.unparse(last).replace("'", '"'),
         )
 
 
