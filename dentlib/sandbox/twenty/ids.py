@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import uuid
+from functools import lru_cache
 
 _UUID = re.compile(
     r"(?:[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -44,6 +45,7 @@ def new_id() -> str:
     return new_ids(1)[0]
 
 
+@lru_cache(maxsize=8192)
 def stable_id(*parts: str) -> str:
     """Derive an id from names: the same names give the same id in every workspace."""
     return str(uuid.uuid5(_NAMESPACE, "/".join(parts)))

@@ -17,7 +17,7 @@ import orjson
 from dentlib.sandbox.twenty.catalog import Field, Object, plain_default
 from dentlib.sandbox.twenty.composites import UNIQUE_PART
 from dentlib.sandbox.twenty.ids import new_id, new_ids
-from dentlib.sandbox.twenty.metadata_docs import add_index, add_view, add_view_field, field_doc, object_doc
+from dentlib.sandbox.twenty.metadata_docs import add_index, add_view, add_view_fields, field_doc, object_doc
 from dentlib.sandbox.twenty.metadata_refusals import migration_failed
 from dentlib.sandbox.twenty.metadata_rules import (
     check_field,
@@ -246,7 +246,7 @@ class MetadataWriter:
 
     def _show(self, owner: Object, made: Field) -> None:
         for (view_id,) in self.state.all("SELECT id FROM view WHERE ws=? AND obj=?", (self.space.ws, owner.slot)):
-            add_view_field(self.space, view_id, made)
+            add_view_fields(self.space, view_id, [made])
 
     def _has_records(self, owner: Object) -> bool:
         where = (self.space.ws, owner.slot)

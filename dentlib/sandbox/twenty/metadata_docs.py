@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dentlib.sandbox.twenty.catalog import Field, Object
-from dentlib.sandbox.twenty.ids import new_id, stable_id
+from dentlib.sandbox.twenty.ids import new_id, new_ids, stable_id
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.state import dumps
 from dentlib.sandbox.twenty.workspace import Workspace
@@ -97,22 +97,23 @@ def add_view(space: Workspace, obj: Object) -> None:
     }
     space.state.db.execute("INSERT INTO view VALUES (?,?,?,?)", (space.ws, view_id, obj.slot, dumps(doc)))
     shown = [one for one in obj.fields.values() if not one.doc["isSystem"] and not one.is_to_many]
-    for one in shown:
-        add_view_field(space, view_id, one)
+    add_view_fields(space, view_id, shown)
 
 
-def add_view_field(space: Workspace, view_id: str, one: Field) -> None:
-    """Show a field in a view."""
-    doc = {
-        "id": new_id(),
-        "viewId": view_id,
-        "fieldMetadataId": one.id,
-        "isVisible": True,
-        "size": 150,
-        "position": one.slot,
-    }
-    row = (space.ws, doc["id"], view_id, one.slot, dumps(doc))
-    space.state.db.execute("INSERT INTO view_field VALUES (?,?,?,?,?)", row)
+def add_view_fields(space: Workspace, view_id: str, shown: list[Field]) -> None:
+    """Show fields in a view."""
+    rows = []
+    for made_id, one in zip(new_ids(len(shown)), shown, strict=True):
+        doc = {
+            "id": made_id,
+            "viewId": view_id,
+            "fieldMetadataId": one.id,
+            "isVisible": True,
+            "size": 150,
+            "position": one.slot,
+        }
+        rows.append((space.ws, made_id, view_id, one.slot, dumps(doc)))
+    space.state.db.executemany("INSERT INTO view_field VALUES (?,?,?,?,?)", rows)
 
 
 def add_index(space: Workspace, one: Field, now: str) -> None:

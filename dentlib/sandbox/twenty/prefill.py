@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import secrets
 from functools import cache
 from importlib import resources
@@ -146,7 +147,7 @@ def _metadata(space: Workspace, now: str) -> None:
     # Metadata is listed by id, descending; the highest ids keep the recorded order of a new workspace.
     standard = standard_objects(space.release)
     object_ids = sorted((f"ffff{one[4:]}" for one in new_ids(len(standard))), reverse=True)
-    supply = iter(new_ids(4096))
+    supply = itertools.chain.from_iterable(new_ids(256) for _ in itertools.count())
     slot = 0
     for number, given in enumerate(standard, start=1):
         objects[given["nameSingular"]] = Object(
