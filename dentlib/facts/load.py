@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dentlib.facts.forecast import Forecast
+from dentlib.facts.reconciliation import ReconciliationFacts
 from dentlib.model import Problem
 
 
@@ -124,6 +125,7 @@ class RunFacts:
     calls_by_step: tuple[tuple[str, int], ...] = ()  # writing calls
     written_at: datetime | None = None  # when the last record was written; then everything is read back
     counted_calls: int = 0  # writing and reading, of this process
+    reconciliation: ReconciliationFacts | None = None  # what reading back found
 
 
 @dataclass(frozen=True, slots=True)

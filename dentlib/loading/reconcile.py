@@ -28,6 +28,7 @@ from dentlib.loading.measures import Links
 from dentlib.loading.patience import Patience
 from dentlib.loading.readback import field_types
 from dentlib.loading.reading import Expected, Pages, ReadBudget, expected, sample_sizes
+from dentlib.loading.reconciled import was_read_back
 from dentlib.loading.rows import count_rows
 from dentlib.loading.strangers import Strangers
 from dentlib.loading.targets import link_targets
@@ -79,11 +80,7 @@ def judged_again(con: duckdb.DuckDBPyConnection) -> list[CheckFacts]:
 
     Raises UsageError where nothing was ever read back.
     """
-    found = con.execute(
-        "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'reconcile' AND table_name = 'told'"
-    ).fetchone()
-    row = con.execute("SELECT count(*) FROM reconcile.told").fetchone() if found and found[0] else None
-    if not row or not row[0]:
+    if not was_read_back(con):
         raise UsageError("nothing was read back yet that could be judged again", "dentlib reconcile <engagement>")
     return [*run_suite(con, "reconciliation"), *run_suite(con, "lookups")]
 
