@@ -149,7 +149,7 @@ def _embedded_sandbox(engagement: Engagement) -> Iterator[tuple[str, str]]:
                 child.wait(5)
             raise UsageError(
                 f"the built-in {product} sandbox did not start (exit code {child.poll()})",
-                f"its last words are in {log}; or try it by hand: dentlib sandbox {product} --port 3001 --state {state}",
+                f"its last words are in {log}; by hand: dentlib sandbox {product} --port 3001 --state {state}",
             )
         yield orjson.loads(line)["url"], key
     finally:
