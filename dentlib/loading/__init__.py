@@ -19,6 +19,8 @@ from dentlib.loading.ledger import Ledger
 from dentlib.loading.listing import Undecided, list_undecided
 from dentlib.loading.load import LoadResult, load
 from dentlib.loading.lock import WriterLock
+from dentlib.loading.match_facts import match_facts
+from dentlib.loading.matching import Matches, match, remembered
 from dentlib.loading.package import take_up, write_package
 from dentlib.loading.patience import Patience
 from dentlib.loading.probe import ProbeFacts, probe
@@ -44,6 +46,7 @@ __all__ = [
     "Ledger",
     "LoadResult",
     "Mark",
+    "Matches",
     "Patience",
     "ProbeFacts",
     "Snapshot",
@@ -60,6 +63,8 @@ __all__ = [
     "last_run",
     "list_undecided",
     "load",
+    "match",
+    "match_facts",
     "normalise_equal",
     "open_run",
     "plan_delta",
@@ -68,6 +73,7 @@ __all__ = [
     "quiet",
     "read_choices",
     "record_deletions",
+    "remembered",
     "restore_switches",
     "rollback",
     "rolled_back_at",

@@ -7,15 +7,45 @@ different from what the source says is counted and listed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dentlib.loading.readback import is_empty, normalise_equal
 from dentlib.loading.rows import Match, Row
 from dentlib.loading.updating import Change, FieldConflict, Updated, Updater
-from dentlib.model import LoadStep
+from dentlib.model import JSON, LoadStep
 
 _STAYS = frozenset(("createdAt", "sourceSystemId"))
 """Fields of an existing record that no rule overwrites."""
+
+
+class Treatment(StrEnum):
+    """What becomes of one field of an existing record."""
+
+    SAME = "same"
+    FILL = "fill"
+    OVERWRITE = "overwrite"
+    KEEP = "keep"
+
+
+def treatment(found: str, name: str, new: Any, stored: Any, field_type: str) -> Treatment:
+    """Decide about one field: what the source says (`new`) against what is stored, by the rule `found`."""
+    if name == "id" or is_empty(new) or normalise_equal(new, stored, field_type)[0]:
+        return Treatment.SAME
+    if found == "match_only":
+        return Treatment.KEEP
+    if _holds_nothing(stored, field_type):
+        return Treatment.FILL
+    return Treatment.OVERWRITE if found == "update" and name not in _STAYS else Treatment.KEEP
+
+
+_MAIN_PART = {"PHONES": "primaryPhoneNumber", "CURRENCY": "amountMicros"}
+"""Composites that name a country or a currency even where they hold nothing."""
+
+
+def _holds_nothing(stored: Any, field_type: str) -> bool:
+    if isinstance(stored, dict) and field_type in _MAIN_PART:
+        return is_empty(stored.get(_MAIN_PART[field_type])) and is_empty(stored.get("additionalPhones"))
+    return is_empty(stored)
 
 
 class Adopter:
@@ -31,38 +61,41 @@ class Adopter:
         present = self._updater.stored(step, [m.record_id for _, m in rows], result, [row for row, _ in rows])
         types = self._sender.types(step.object_name)
         changes: list[tuple[Change, Match]] = []
-        for row, match in rows:
-            stored = present.get(match.record_id)
+        for row, matched in rows:
+            stored = present.get(matched.record_id)
             if stored is None:
                 continue
             change = Change(row, dict(row.payload), {}, {})
             for name, new in sorted(row.payload.items()):
-                found = stored.get(name)
-                if name == "id" or is_empty(new) or normalise_equal(new, found, types.get(name, ""))[0]:
-                    continue
-                if match.found != "match_only" and (
-                    is_empty(found) or (match.found == "update" and name not in _STAYS)
-                ):
-                    change.sent[name], change.was[name] = new, found
-                else:
-                    result.kept.append(
-                        FieldConflict(
-                            step.name, row.source_key, row.record_id, step.object_name, name, None, new, found
+                found, kind = stored.get(name), types.get(name, "")
+                match treatment(matched.found, name, new, found, kind):
+                    case Treatment.FILL | Treatment.OVERWRITE:
+                        change.sent[name], change.was[name] = new, found
+                    case Treatment.KEEP:
+                        result.kept.append(
+                            FieldConflict(
+                                step.name, row.source_key, row.record_id, step.object_name, name, None, new, found
+                            )
                         )
-                    )
-            changes.append((change, match))
+            changes.append((change, matched))
         with self._sender.ledger.transaction():
             self._updater.note(step, "kept", result.kept)
             for found_rule in sorted({m.found for _, m in changes}):
-                self._record(step, found_rule, [(c, m) for c, m in changes if m.found == found_rule])
+                self._record(step, found_rule, [(c, m) for c, m in changes if m.found == found_rule], present)
         result.unchanged += sum(not c.sent for c, _ in changes)
         self._updater.send(step, [c for c, _ in changes if c.sent], result)
         return result
 
-    def _record(self, step: LoadStep, found: str, changes: Sequence[tuple[Change, Match]]) -> None:
-        """Record whom the rows stand for. Without a row hash while there is something to send: then it is not done."""
+    def _record(
+        self, step: LoadStep, found: str, changes: Sequence[tuple[Change, Match]], present: Mapping[str, JSON]
+    ) -> None:
+        """Record whom the rows stand for. Without a row hash while there is something to send: then it is not done.
+
+        Records that something may be sent to are kept whole as they were found: a rollback compares with them.
+        """
         matched = {"found": found, "rules": [m.rule for _, m in changes]}
         rows = [(c.row.source_key, m.record_id, "" if c.sent else c.row.row_hash) for c, m in changes]
+        was = [{} if found == "match_only" else present[m.record_id] for _, m in changes]
         call = self._sender.ledger.begin_call(
             run=self._sender.run_id,
             step=step.name,
@@ -70,7 +103,7 @@ class Adopter:
             op="adopt",
             tag="adopt",
             rows=rows,
-            block={"new": [c.whole for c, _ in changes], "sent": [{} for _ in changes], "was": [{} for _ in changes]},
+            block={"new": [c.whole for c, _ in changes], "sent": [{} for _ in changes], "was": was},
             more={"matched": matched},
         )
         self._sender.ledger.end_call(call, run=self._sender.run_id, result="found")

@@ -114,7 +114,7 @@ def matches_of(con: duckdb.DuckDBPyConnection, step: LoadStep) -> dict[str, Matc
     made = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
     if cursor.execute(made, [schema, table]).fetchone() is None:
         return {}
-    sql = f"SELECT source_key, record_id, found, rule FROM {MATCHES} WHERE step = ?"
+    sql = f"SELECT source_key, record_id, found, rule FROM {MATCHES} WHERE step = ? AND found <> 'create'"
     return {key: Match(*rest) for key, *rest in cursor.execute(sql, [step.name]).fetchall()}
 
 

@@ -18,12 +18,14 @@ from dentlib.mapping.map import Map
 from dentlib.mapping.owners import OWNERS, fallback_member, match_owners
 from dentlib.mapping.payload import ROWS
 from dentlib.mapping.references import field_sql, routing
+from dentlib.mapping.schema import link_columns
 from dentlib.mapping.staging import CONTENT_KEY, stage
 from dentlib.mapping.values import ValueContext
 from dentlib.mapping.work_step import StepWork
 from dentlib.model import (
     PREPARED_OUTCOMES,
     PREPARED_PROBLEMS,
+    DestinationSchema,
     LoadStep,
     MatchRules,
     Member,
@@ -45,7 +47,8 @@ class PrepareContext:
     nobody. `own_emails`: addresses that records of ours hold as their own now → record id: whoever holds an address
     keeps it, and while its holder doesn't give it up nobody else gets it. Records that were there before us and stand
     for a row (`matched`: step → source key → record id) are ours in this. `ambiguous`: step → source keys that fit
-    several records, or one with others, and are rejected for it. `max_upload_mb`: None where unknown.
+    several records, or one with others, and are rejected for it. `max_upload_mb`: None where unknown. `schema`: as the
+    destination describes it, for the names of links; without it they have the names that the map gives them.
     """
 
     engagement: str
@@ -61,6 +64,7 @@ class PrepareContext:
     own_emails: Mapping[str, str] = field(default_factory=dict)
     matched: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ambiguous: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    schema: DestinationSchema | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,12 @@ def _written_at_once(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         con.execute("RESET disabled_compression_methods")
 
 
+def _work(
+    con: duckdb.DuckDBPyConnection, map: Map, step: Step, values: ValueContext, context: PrepareContext
+) -> StepWork:
+    return StepWork(con, map, step, values, context.engagement, link_columns(map, step, context.schema))
+
+
 def _prepare(con: duckdb.DuckDBPyConnection, map: Map, context: PrepareContext, told: Progress) -> PreparedFacts:
     steps = map.active_steps
     told.start("prepare", len(steps), "steps")
@@ -137,7 +147,7 @@ def _prepare(con: duckdb.DuckDBPyConnection, map: Map, context: PrepareContext, 
     read: dict[str, int] = {}
     prepared: dict[str, int] = {}
     for step in steps:
-        read[step.step], prepared[step.step] = StepWork(con, map, step, values, context.engagement).run(fallback)
+        read[step.step], prepared[step.step] = _work(con, map, step, values, context).run(fallback)
         told.advance("prepare")
     _count_owners(con, map, fallback)
     _write_steps(con, map, read, prepared)
@@ -229,12 +239,15 @@ def _make_schemas(con: duckdb.DuckDBPyConnection, context: PrepareContext) -> No
 
 def _note_matches(con: duckdb.DuckDBPyConnection, context: PrepareContext) -> None:
     """Make `temp.matched`: rows that stand for records of the workspace (record id), or fit several (NULL)."""
-    rows = [(step, key, rid) for step, found in context.matched.items() for key, rid in found.items()]
+    rows: list[tuple[str, str, str | None]] = [
+        (step, key, rid) for step, found in context.matched.items() for key, rid in found.items()
+    ]
     rows += [(step, key, None) for step, keys in context.ambiguous.items() for key in sorted(keys)]
     texts = {c: pa.array([r[i] for r in rows], pa.string()) for i, c in enumerate(("step", "source_key", "record_id"))}
     con.register("matched_rows", pa.table(texts))
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE matched AS SELECT step, source_key, record_id::UUID AS record_id FROM matched_rows"
+        "CREATE OR REPLACE TEMP TABLE matched AS "
+        "SELECT step, source_key, record_id::UUID AS record_id FROM matched_rows"
     )
     con.unregister("matched_rows")
 

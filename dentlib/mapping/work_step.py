@@ -35,8 +35,15 @@ class StepWork:
     """Everything that one step needs while it is worked."""
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, map: Map, step: Step, context: ValueContext, engagement: str
+        self,
+        con: duckdb.DuckDBPyConnection,
+        map: Map,
+        step: Step,
+        context: ValueContext,
+        engagement: str,
+        link_columns: Mapping[str, str],
     ) -> None:
+        self._columns = link_columns
         self._con, self._map, self._step, self._context, self._engagement = con, map, step, context, engagement
         self._references = References(map, step, context)
         self._table = f"{ROWS}.{quoted(step.step)}"
@@ -57,7 +64,9 @@ class StepWork:
             if self._map.holds(rule.when_choice)
         ]
         steps = {s.step: s for s in self._map.active_steps}
-        links = [compile_lookup(references, name, rule, steps) for name, rule in step.lookups.items()]
+        links = [
+            compile_lookup(references, name, rule, steps, self._columns[name]) for name, rule in step.lookups.items()
+        ]
         if step.owner is not None:
             links.append(compile_owner(references, step.owner, fallback))
         columns, verdict = self._judgement([*fields, *created], scope, links)

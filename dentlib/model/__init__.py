@@ -30,6 +30,7 @@ from dentlib.model.steps import (
     PREPARED_OUTCOMES,
     PREPARED_PROBLEMS,
     LoadStep,
+    MatchRules,
 )
 from dentlib.model.values import (
     ID_NAMESPACE,
@@ -58,6 +59,7 @@ __all__ = [
     "FileTicket",
     "LastWrite",
     "LoadStep",
+    "MatchRules",
     "Member",
     "Option",
     "Outcome",

@@ -84,6 +84,7 @@ class DestinationField:
     active: bool = True
     system: bool = False
     columns: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     default: Any = None
 
 

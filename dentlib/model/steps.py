@@ -6,6 +6,20 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class MatchRules:
+    """How records that are in the workspace already are recognised, and what is done to them.
+
+    `by`: rules in order, each a combination of destination fields that must all be equal. `found`: match_only,
+    update_empty, update, or create (a new one all the same). `ambiguous` (several records for a row, or several rows
+    for a record): create or reject.
+    """
+
+    by: tuple[tuple[str, ...], ...]
+    found: str
+    ambiguous: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoadStep:
     """One step of the load, whose rows lie in `work.duckdb`, schema `prepared`, table `table`.
 
@@ -15,7 +29,7 @@ class LoadStep:
     · `file_path` VARCHAR (a file to upload, else NULL) · `source_table`, `source_file` VARCHAR, `source_row` BIGINT
     · `in_sample` BOOLEAN.
     `file_field`: the FILES field that gets the upload. `depends_on`: steps whose records must be confirmed first.
-    `error_budget`: share of rejects (0 to 1) above which the run stops.
+    `error_budget`: share of rejects (0 to 1) above which the run stops. `match`: None where nothing is looked for.
     """
 
     name: str
@@ -26,6 +40,7 @@ class LoadStep:
     file_field: str = ""
     error_budget: float = 0.05
     label: str = ""
+    match: MatchRules | None = None
 
 
 PREPARED_OUTCOMES = "prepared.outcomes"
