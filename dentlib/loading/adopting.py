@@ -8,6 +8,8 @@ different from what the source says is counted and listed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
 
 from dentlib.loading.readback import is_empty, normalise_equal
 from dentlib.loading.rows import Match, Row
