@@ -295,13 +295,14 @@ class Site:
             extra.update(dict.fromkeys([*core.queries, *core.mutations], core.root))
         if space.release.strict_documents and (refused := strict.refused(space, document, Upload)):
             return refused
-        if document.kind == "mutation" and any(_is_user_only(name, space) for name in names):
-            return 200, {"errors": [auth.forbidden_resource(space.release).graphql()], "data": None}
         unknown = [
             n
             for n in document.roots
             if f"{document.kind} {n.name.value}" not in space.roots and n.name.value not in extra
         ]
+        user_only = document.kind == "mutation" and any(_is_user_only(name, space) for name in names)
+        if user_only or (unknown and space.release.strict_documents):  # the schema knows it, but a key may not
+            return 200, {"errors": [auth.forbidden_resource(space.release).graphql()], "data": None}
         if unknown:
             return 200, {"errors": self._unknown(space, document, unknown)}
         return 200, executor.run(lambda node: extra[node.name.value](node))
@@ -387,6 +388,8 @@ class Site:
                     space.set_flag(key, bool(value))
             return {"flags": space.flags}
         if what == "settle":
+            if given.get("lost"):
+                return {"lost": sum(effects.lose(one) for one in self.spaces.values())}
             return {"done": sum(effects.flush(one) for one in self.spaces.values())}
         if what == "limits":
             space.limiter.mode = "off" if given.get("mode") == "off" else "default"

@@ -47,6 +47,13 @@ def flush(space: Workspace) -> int:
     return len(jobs)
 
 
+def lose(space: Workspace) -> int:
+    """Drop every waiting job of the workspace, as a worker in trouble does; return how many there were."""
+    space.jobs_waiting = False
+    with space.state.write():
+        return space.state.db.execute("DELETE FROM job WHERE ws=?", (space.ws,)).rowcount
+
+
 def _run(space: Workspace, kind: str, payload: Json) -> None:
     obj = space.catalog.objects.get(payload["obj"])
     if obj is None:
