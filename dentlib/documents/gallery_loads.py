@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dentlib.documents.gallery_facts import CLIENT, ENGAGEMENT, MADE_AT, fingerprint
+from dentlib.documents.gallery_reconciliation import reconciliation_facts
 from dentlib.facts import (
     CheckFacts,
     DiffRow,
@@ -216,6 +217,7 @@ def run_facts(kind: str = "run") -> RunFacts:
         conflicts=() if clean else (("patients", "phones", 4), ("patients", "homeAddress", 1)),
         settled=() if clean else (("keep", 2), ("theirs", 5)),
         tables=(("patients", 4871, 4871, 0), ("appointments", 19_238, 19_238, 0), ("oldfaxlog", 804, 0, 804)),
+        reconciliation=reconciliation_facts(clean=clean),
     )
 
 

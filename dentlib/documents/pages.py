@@ -20,7 +20,20 @@ from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 
 from dentlib import assets
-from dentlib.documents import audit, cutover, evidence, mapping, numbers, pace, package, rollback, run, sample, setup
+from dentlib.documents import (
+    audit,
+    cutover,
+    evidence,
+    mapping,
+    numbers,
+    pace,
+    package,
+    reconciliation,
+    rollback,
+    run,
+    sample,
+    setup,
+)
 from dentlib.documents.outcomes import without_addresses
 from dentlib.documents.view import NOTEBOOK_ROWS, Section, Share, Status, Table, Tone
 from dentlib.errors import UsageError
@@ -74,7 +87,12 @@ _BUILDERS: dict[type, _Builder] = {
     ),
     SampleFacts: _Builder(sample.sections, sample.summary, sample.decisions, ("sample",)),
     RunFacts: _Builder(
-        lambda f, _: (*run.sections(f), evidence.remarks_section(f), evidence.confirmed_section(f)),
+        lambda f, _: (
+            *run.sections(f),
+            *reconciliation.sections(f),
+            evidence.remarks_section(f),
+            evidence.confirmed_section(f),
+        ),
         run.summary,
         run.decisions,
         ("run", "delta"),
