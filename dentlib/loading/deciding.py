@@ -89,8 +89,8 @@ class _Doing:
         """Count what would be written."""
         for change in self._judged.changes.values():
             self._carried.done.update(choice.decision for choice, _, _ in change.choices)
-        self._carried.done[DELETE] += len(self._judged.destructions)
-        self._carried.done[RECREATE] += len(self._judged.recreated)
+        self._carried.done.update(d.choice.decision for d in self._judged.destructions)
+        self._carried.done.update(choice.decision for choice, _, _ in self._judged.recreated)
 
     def note(self) -> None:
         """Record the decisions for which nothing had to be sent, and records that are to be made anew."""
