@@ -242,6 +242,7 @@ def prepared_records(desk: Desk, now: Mapped) -> PreparedFacts:
         max_upload_mb=settings.max_upload_mb,
         existing_emails=theirs,
         own_emails=own,
+        schema=now.schema,
     )
     return mapping.prepare(desk.con, now.map, context, progress=desk.progress)
 

@@ -12,7 +12,7 @@ from dentlib.mapping.functions import BLANKS
 from dentlib.mapping.map import Map
 from dentlib.mapping.references import References, field_sql, left_out, spellings
 from dentlib.mapping.rules import RuleCompiler
-from dentlib.mapping.schema import ORIGINAL_DATE, SOURCE_ID, wanted_schema, written_by
+from dentlib.mapping.schema import ORIGINAL_DATE, SOURCE_ID, link_columns, wanted_schema, written_by
 from dentlib.mapping.staging import CONTENT_KEY, raw_columns
 from dentlib.mapping.uses import references_of
 from dentlib.mapping.values import ValueContext
@@ -351,9 +351,10 @@ def _schema(map: Map, wanted: WantedSchema, schema: DestinationSchema | None) ->
             yield Problem("unknown_destination_object", step.step, f"the destination has no object `{step.to}`")
             continue
         known = set(there.fields) if there else {"name", "createdAt"}
+        links = link_columns(map, step, schema)
         columns = {c for f in there.fields.values() for c in f.columns} if there else set()
         for name in sorted(written_by(map, step) - known - declared.get(step.to, set()) - {SOURCE_ID, ORIGINAL_DATE}):
-            if f"{name}Id" not in columns:
+            if f"{name}Id" not in columns and links.get(name) not in columns:
                 yield Problem(
                     "unknown_destination_field",
                     f"{step.step}: {name}",

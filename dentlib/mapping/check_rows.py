@@ -9,7 +9,7 @@ import duckdb
 
 from dentlib.mapping.map import Map
 from dentlib.mapping.payload import ROWS
-from dentlib.mapping.schema import wanted_schema
+from dentlib.mapping.schema import link_columns, wanted_schema
 from dentlib.model import DestinationSchema, LoadStep
 from dentlib.workdb import literal, quoted
 
@@ -34,7 +34,8 @@ def check_rows(
         at = {"step": load_step.name, "table": table}
         found["steps"].append(at)
         needed = [path for path, rule in map.fields_of(step).items() if rule.missing and rule.missing.do == "reject"]
-        needed += [f"{name}Id" for name, rule in step.lookups.items() if rule.write and rule.missing.do == "reject"]
+        links = link_columns(map, step, schema)
+        needed += [links[name] for name, rule in step.lookups.items() if rule.write and rule.missing.do == "reject"]
         found["required"] += [{**at, "column": column} for column in needed if column in columns]
         for column in sorted(columns):
             allowed = options.get((load_step.object_name, column))

@@ -33,8 +33,12 @@ class Link:
     label: str = ""
 
 
-def compile_lookup(references: References, name: str, rule: LookupRule, steps: Mapping[str, Step]) -> Link:
+def compile_lookup(
+    references: References, name: str, rule: LookupRule, steps: Mapping[str, Step], written: str
+) -> Link:
     """Return a lookup as SQL. A record is found by its source key in the prepared rows of the step named.
+
+    `written`: the name under which the destination takes the link.
 
     What points to nothing is `orphan`; what points to a row that was rejected or left out is `parent_not_migrated`.
     """
@@ -76,13 +80,12 @@ def compile_lookup(references: References, name: str, rule: LookupRule, steps: M
         told = f"CASE WHEN {fate} = 'excluded' THEN {fate}_reason ELSE {label} END"
         fates.append(Fate(lost, f"coalesce({fate}, 'rejected')", shared, told))
     problem = f"CASE WHEN {lost} THEN {lost_code} END"
-    written = f"{name}Id" if rule.write else ""
     return Link(
         name,
         column,
         problem,
         tuple(fates),
-        written,
+        written if rule.write else "",
         select,
         " ".join(joins),
         text.column,

@@ -8,7 +8,7 @@ import duckdb
 
 from dentlib.mapping.functions import BLANKS
 from dentlib.mapping.map import Map
-from dentlib.model import Option, WantedField, WantedObject, WantedSchema
+from dentlib.model import DestinationSchema, Option, WantedField, WantedObject, WantedSchema
 from dentlib.pairs import SchemaField, Step
 from dentlib.workdb import quoted
 
@@ -97,6 +97,28 @@ def written_by(map: Map, step: Step) -> set[str]:
     if step.prefix:
         names.update((SOURCE_ID, ORIGINAL_DATE))
     return names
+
+
+def link_columns(map: Map, step: Step, schema: DestinationSchema | None) -> dict[str, str]:
+    """Return lookup → name under which the destination takes the link.
+
+    That is the lookup's own name with `Id`. Where the destination has another name for it, as versions have, and just
+    one relation of this object points to that kind of record, it is that one's.
+    """
+    there = schema.objects.get(step.to) if schema else None
+    pointing: dict[str, list[str]] = {}
+    for field in there.fields.values() if there else ():
+        for column, target in zip(field.columns, field.targets, strict=False):
+            pointing.setdefault(target, []).append(column)
+    known = {c for columns in pointing.values() for c in columns}
+    goes_to = {s.step: s.to for s in map.pair.steps}
+    declared = map.pair.schema_.fields.get(step.to, {})
+    found = {}
+    for name, lookup in step.lookups.items():
+        candidates = pointing.get(goes_to.get(lookup.step, ""), [])
+        renamed = there is not None and f"{name}Id" not in known and name not in declared and len(candidates) == 1
+        found[name] = candidates[0] if renamed else f"{name}Id"
+    return found
 
 
 def _field(map: Map, con: duckdb.DuckDBPyConnection, object_name: str, name: str, field: SchemaField) -> WantedField:

@@ -69,8 +69,8 @@ class DestinationField:
     """A field as the destination describes it. `options` are values in the destination's order.
 
     `columns`: the names under which a relation is written (`companyId`; `targetPersonId`, … where it may point to
-    several objects). Empty for everything else, also for the list on the other side of a relation. `default`: what a
-    record gets where nothing is sent (None: nothing).
+    several objects). Empty for everything else, also for the list on the other side of a relation. `targets`: the
+    objects that these point to, in the same order. `default`: what a record gets where nothing is sent (None: nothing).
     """
 
     id: str

@@ -260,6 +260,7 @@ def _field(raw: JSON) -> DestinationField:
         active=bool(raw["isActive"]),
         system=bool(raw["isSystem"]),
         columns=columns_of(raw),
+        targets=tuple(dict.fromkeys(targets_of(raw))) if columns_of(raw) else (),
         default=default_of(raw),
     )
 
