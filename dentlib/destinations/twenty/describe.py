@@ -43,6 +43,9 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 """Composite types and the parts they are written with."""
 
+FILE_FIELD, PATH_FIELD = "file", "fullPath"
+"""Where an attachment holds its file: in a FILES field, or by a path in versions without such fields."""
+
 _NOT_WRITTEN = {"searchVector", "updatedBy"}
 """Read only: the first is derived, the second is always the last key or person that wrote."""
 
@@ -240,9 +243,18 @@ def _object(raw: JSON) -> DestinationObject:
         name=raw["nameSingular"],
         plural=raw["namePlural"],
         label=raw["labelSingular"],
-        fields={f["name"]: _field(f) for f in raw["fieldsList"]},
+        fields={f["name"]: _field(f) for f in (*raw["fieldsList"], *_file_by_path(raw["fieldsList"]))},
         active=bool(raw["isActive"]),
     )
+
+
+def _file_by_path(fields: list[JSON]) -> list[JSON]:
+    """Return the file of an object that refers to it by path only: a field to upload to, as other versions have it."""
+    names = {f["name"] for f in fields}
+    if PATH_FIELD not in names or FILE_FIELD in names:
+        return []
+    path = next(f for f in fields if f["name"] == PATH_FIELD)
+    return [{**path, "name": FILE_FIELD, "label": "File", "type": "FILES"}]
 
 
 def _field(raw: JSON) -> DestinationField:

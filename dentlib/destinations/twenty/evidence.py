@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dentlib.destinations.twenty.client import Client
-from dentlib.destinations.twenty.describe import Catalog, Shape
-from dentlib.destinations.twenty.files import PATH_FIELD
+from dentlib.destinations.twenty.describe import PATH_FIELD, Catalog, Shape
 from dentlib.destinations.twenty.records import READ_ROWS, Records
 from dentlib.errors import Transient
 from dentlib.model import JSON, LastWrite

@@ -15,7 +15,7 @@ import orjson
 
 from dentlib.destinations.twenty.answers import own_words
 from dentlib.destinations.twenty.client import Client, Operation
-from dentlib.destinations.twenty.describe import Catalog, Shape
+from dentlib.destinations.twenty.describe import PATH_FIELD, Catalog, Shape
 from dentlib.destinations.twenty.probe import uploads_directly
 from dentlib.destinations.twenty.records import Records
 from dentlib.errors import InDoubt, Refused, Transient
@@ -26,9 +26,6 @@ _MULTIPART = "multipart:"
 
 _TO_A_PATH = "path:"
 """What a ticket's url says where a file has no record of its own, only a path that an attachment names."""
-
-PATH_FIELD = "fullPath"
-"""The field that holds the path in versions without FILES fields."""
 
 
 class Files:
