@@ -231,11 +231,17 @@ def reconcile(
     imported: Annotated[
         bool, typer.Option("--imported", help="first find what the CRM's own importer made of the package")
     ] = False,
+    rejudge: Annotated[
+        bool, typer.Option("--rejudge", help="judge what was read back last once more, without reading")
+    ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="read for so long at most; of what is more, a sample that is told")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read everything back and judge it: counts, money, links, fields. Writes nothing to the CRM."""
+    """Read everything back and judge it: counts, money, links, fields, files. Writes nothing to the CRM."""
     with terminal.progress(as_json) as progress:
-        result = stages.reconcile(name, imported=imported, progress=progress)
+        result = stages.reconcile(name, imported=imported, rejudge=rejudge, minutes=minutes, progress=progress)
     terminal.show_result(result.as_data(), as_json)
     raise typer.Exit(result.exit_code)
 

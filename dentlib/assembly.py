@@ -24,7 +24,8 @@ from dentlib.extraction import read_manifest, take_in, verify_custody
 from dentlib.facts import AccessRow, AuditFacts, CheckFacts, Forecast, MappingFacts
 from dentlib.loading import Deletion, LoadResult, ProbeFacts, Undecided
 from dentlib.loading.package import FormOf
-from dentlib.loading.reconcile import READ_ROWS, reconcile
+from dentlib.loading.reading import NO_LIMIT_MINUTES, ReadBudget
+from dentlib.loading.reconcile import READ_ROWS, judged_again, reconcile
 from dentlib.mapping import Map, PreparedFacts, check_rows
 from dentlib.model import DestinationSchema, LoadStep, Problem, SchemaPlan, Severity, content_hash
 from dentlib.pairs import load_pair
@@ -369,14 +370,18 @@ def undecided(desk: Desk, deletions: Sequence[Deletion], run_id: str) -> Undecid
     return loading.list_undecided(desk.ledger, desk.destination, deletions, run_id=run_id, patience=patience)
 
 
-def reconciled(desk: Desk, prepared: PreparedFacts, run_id: str) -> list[CheckFacts]:
-    """Read everything back and judge it by the suites."""
+def reconciled(
+    desk: Desk, prepared: PreparedFacts, run_id: str, *, minutes: float = NO_LIMIT_MINUTES
+) -> list[CheckFacts]:
+    """Read everything back, or what `minutes` allow at the destination's rate, and judge it by the suites."""
     reconcile(
         desk.con,
         desk.ledger,
         desk.destination,
         prepared.steps,
         run_id=run_id,
+        budget=ReadBudget.within(minutes, desk.destination.capabilities.calls_per_minute),
+        clock=desk.clock,
         progress=desk.progress,
     )
-    return [*run_suite(desk.con, "reconciliation"), *run_suite(desk.con, "lookups")]
+    return judged_again(desk.con)

@@ -24,6 +24,8 @@ from dentlib.engagement import REHEARSAL, DestinationSettings, Engagement, Setti
 from dentlib.errors import GateClosed, UsageError
 from dentlib.extraction import take_in
 from dentlib.facts import AuditFacts, CheckFacts, MappingFacts, RollbackFacts, RunFacts, SampleFacts, StepFacts
+from dentlib.loading.reading import NO_LIMIT_MINUTES
+from dentlib.loading.reconcile import judged_again
 from dentlib.model import Progress, Silence
 from dentlib.pairs import load_pair
 from dentlib.results import StageResult, finish, run_folder, tells_its_errors, write_private
@@ -322,11 +324,19 @@ def _verdict(checks: list[CheckFacts], good: bool) -> str:
 
 @tells_its_errors
 def reconcile(
-    name: str, *, imported: bool = False, clock: Clock | None = None, progress: Progress | None = None
+    name: str,
+    *,
+    imported: bool = False,
+    rejudge: bool = False,
+    minutes: float | None = None,
+    clock: Clock | None = None,
+    progress: Progress | None = None,
 ) -> StageResult[RunFacts]:
     """Read everything back and judge it again. Writes nothing to the CRM.
 
     `imported`: first find what the CRM's own importer made of the package's files, and judge the steps that went so.
+    `rejudge`: judge what was read back last by the suites as they are now, without reading. `minutes`: how long reading
+    may take at the rate allowed before a sample is read instead (its size and worth are told).
     """
     with open_desk(name, "reconcile", clock=clock, progress=progress) as desk:
         now = make.approved(desk, "map" if imported else "sample")
@@ -337,7 +347,10 @@ def reconcile(
         last = next((r for r in reversed(loading.runs(desk.ledger)) if r.kind != "sample"), None)
         if last is None:
             raise GateClosed(f"'{name}' has had no run yet", f"dentlib run {name}")
-        checks = make.reconciled(desk, prepared, last.run_id)
+        if rejudge:
+            checks = judged_again(desk.con)
+        else:
+            checks = make.reconciled(desk, prepared, last.run_id, minutes=minutes or NO_LIMIT_MINUTES)
         facts = tell.reconciled_facts(desk, now, prepared, last, checks)
         good = _agrees(facts.steps, checks) and not any(s.failed for s in facts.steps if imported)
         return finish(

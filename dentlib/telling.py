@@ -18,6 +18,7 @@ from dentlib.loading import Conflict, ConflictLine, DeletionLine, LoadResult, Un
 from dentlib.loading.history import RunRecord
 from dentlib.loading.load import calls_of
 from dentlib.loading.outcomes import outcomes_of
+from dentlib.loading.reconciled import reconciliation_facts
 from dentlib.loading.sample_diff import compare_sample
 from dentlib.mapping import PreparedFacts, SetAside, ValueRemark
 from dentlib.model import content_hash
@@ -131,6 +132,7 @@ def run_facts(
         calls_by_step=tuple(loading.calls_by_step(desk.ledger, loaded.run_id).items()),
         written_at=loaded.ended_at,
         counted_calls=desk.destination.stats.calls,
+        reconciliation=reconciliation_facts(desk.con),
     )
 
 
@@ -156,6 +158,7 @@ def reconciled_facts(
         switched_off=(),
         ledger_head=desk.ledger.head,
         tables=prepared.tables,
+        reconciliation=reconciliation_facts(desk.con),
         confirmed=confirmations(desk),
         remarks=mapping.remark_counts(desk.con, now.map),
     )
