@@ -193,6 +193,7 @@ class FakeDestination:
     forgets: tuple[str, ...] = ()  # fields that are accepted and not kept
     stalled: tuple[str, list[JSON]] | None = None
     batch_updates: bool = True
+    read_rows: int = 500
     update_faults: dict[int, str] = field(default_factory=dict)
     update_sizes: list[int] = field(default_factory=list)
     single_updates: int = 0
@@ -202,7 +203,16 @@ class FakeDestination:
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(
-            self.batch_rows, None, True, True, 10_000, 1.0, True, "target", batch_updates=self.batch_updates
+            self.batch_rows,
+            None,
+            True,
+            True,
+            10_000,
+            1.0,
+            True,
+            "target",
+            batch_updates=self.batch_updates,
+            read_rows=self.read_rows,
         )
 
     def workspace(self) -> Workspace:
