@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dentlib import approvals, documents, loading, mapping
+from dentlib import approvals, documents, loading, mapping, ownership
 from dentlib import assembly as make
 from dentlib import telling as tell
 from dentlib.approvals import Approval
@@ -216,7 +216,7 @@ def sample(
         now = make.approved(desk, "map")
         prepared = make.prepared_records(desk, now)
         make.checked(desk, now, prepared)
-        mapping.choose_sample(desk.con, now.map, prepared.steps, size or desk.settings.sample_rows)
+        mapping.choose_sample(desk.con, now.map, prepared.steps, size or desk.settings.sample_rows, now.schema)
         make.set_up(desk, now, prepared.steps)
         loaded = make.load_all(desk, prepared, "sample", only_sample=True)
         facts = tell.sample_facts(desk, now, prepared, loaded)
@@ -278,6 +278,7 @@ def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str, again: str =
     """Load and judge. `again`: the run whose failed rows are tried once more."""
     prepared = make.prepared_records(desk, now)
     before = make.checked(desk, now, prepared)
+    ownership.require_decided(desk, now)
     expected = make.forecast(desk, prepared.steps)
     desk.progress.start("forecast", None, "calls")
     desk.progress.finish("forecast", tell.in_short(expected))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
 from dentlib.mapping.map import Map
 from dentlib.mapping.payload import ROWS
-from dentlib.model import PREPARED_PROBLEMS, LoadStep
+from dentlib.mapping.schema import link_columns
+from dentlib.model import PREPARED_PROBLEMS, DestinationSchema, LoadStep
 from dentlib.pairs import Step
 from dentlib.workdb import literal, quoted
 
@@ -16,19 +17,31 @@ _ROUNDS = 8
 _FILES = 5
 
 
-def choose_sample(con: duckdb.DuckDBPyConnection, map: Map, load_steps: Sequence[LoadStep], size: int = 200) -> int:
+Links = Mapping[str, Mapping[str, str]]
+"""step → lookup → column of its prepared table"""
+
+
+def choose_sample(
+    con: duckdb.DuckDBPyConnection,
+    map: Map,
+    load_steps: Sequence[LoadStep],
+    size: int = 200,
+    schema: DestinationSchema | None = None,
+) -> int:
     """Mark the sample in the prepared tables (`in_sample`) and return how many records it has.
 
     Seeds come from every step, oldest to newest, each owner and each kind of problem in turn, in an order that depends
     on record ids only; parents come along, and so do links and files whose ends are in the sample. At least one record
-    per step that has any; the total stays near `size`. Idempotent: the same data gives the same sample.
+    per step that has any; the total stays near `size`. Idempotent: the same data gives the same sample. `schema`: the one
+    that the rows were prepared for.
     """
     steps = {s.step: s for s in map.active_steps}
     names = [s.name for s in load_steps if s.name in steps]
+    links = {n: link_columns(map, steps[n], schema) for n in names}
     seeds = max(1, size // max(1, 2 * len([n for n in names if steps[n].prefix])))
     total = 0
     for _ in range(_ROUNDS):
-        _mark(con, steps, names, seeds)
+        _mark(con, steps, names, links, seeds)
         total = sum(_count(con, n) for n in names)
         if total <= size * 1.2 or seeds == 1:
             break
@@ -36,7 +49,7 @@ def choose_sample(con: duckdb.DuckDBPyConnection, map: Map, load_steps: Sequence
     return total
 
 
-def _mark(con: duckdb.DuckDBPyConnection, steps: dict[str, Step], names: list[str], seeds: int) -> None:
+def _mark(con: duckdb.DuckDBPyConnection, steps: dict[str, Step], names: list[str], links: Links, seeds: int) -> None:
     for name in names:
         con.execute(f"UPDATE {ROWS}.{quoted(name)} SET in_sample = false WHERE in_sample")
     for name in names:
@@ -45,9 +58,9 @@ def _mark(con: duckdb.DuckDBPyConnection, steps: dict[str, Step], names: list[st
     for _ in range(2):  # links bring people, people bring carriers, and what was brought has links of its own
         for name in names:
             if not steps[name].prefix:
-                _with_link(con, name, steps)
+                _with_link(con, name, steps, links)
         for name in reversed(names):
-            _with_parents(con, name, steps)
+            _with_parents(con, name, steps, links)
 
 
 def _seed(con: duckdb.DuckDBPyConnection, name: str, step: Step, seeds: int) -> None:
@@ -63,16 +76,16 @@ def _seed(con: duckdb.DuckDBPyConnection, name: str, step: Step, seeds: int) -> 
     )
 
 
-def _with_parents(con: duckdb.DuckDBPyConnection, name: str, steps: dict[str, Step]) -> None:
+def _with_parents(con: duckdb.DuckDBPyConnection, name: str, steps: dict[str, Step], links: Links) -> None:
     for lookup_name, lookup in steps[name].lookups.items():
         if lookup.step in steps and lookup.write:
             con.execute(
                 f"UPDATE {ROWS}.{quoted(lookup.step)} SET in_sample = true WHERE record_id IN "
-                f"(SELECT {quoted(lookup_name + 'Id')} FROM {ROWS}.{quoted(name)} WHERE in_sample)"
+                f"(SELECT {quoted(links[name][lookup_name])} FROM {ROWS}.{quoted(name)} WHERE in_sample)"
             )
 
 
-def _with_link(con: duckdb.DuckDBPyConnection, name: str, steps: dict[str, Step]) -> None:
+def _with_link(con: duckdb.DuckDBPyConnection, name: str, steps: dict[str, Step], links: Links) -> None:
     """Take a link or file along when its main record is in the sample."""
     lookups = [(n, r) for n, r in steps[name].lookups.items() if r.step in steps and r.write]
     if not lookups:
@@ -81,7 +94,7 @@ def _with_link(con: duckdb.DuckDBPyConnection, name: str, steps: dict[str, Step]
     limit = "" if steps[name].file is None else f" ORDER BY record_id LIMIT {_FILES}"
     con.execute(
         f"UPDATE {ROWS}.{quoted(name)} SET in_sample = true WHERE record_id IN (SELECT record_id FROM "
-        f"{ROWS}.{quoted(name)} WHERE {quoted(first_name + 'Id')} IN (SELECT record_id FROM "
+        f"{ROWS}.{quoted(name)} WHERE {quoted(links[name][first_name])} IN (SELECT record_id FROM "
         f"{ROWS}.{quoted(first.step)} WHERE in_sample){limit})"
     )
 
