@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from dentlib.errors import Refused
 from dentlib.loading.keeping import RESTORE, Fates, OurRecord
@@ -26,7 +27,10 @@ RESTORED = "restored"
 
 Kept = tuple[str, str, str]
 _NEVER_SENT = frozenset(("id", "updatedAt", "updatedBy", "searchVector", "position", "deletedAt"))
-_ALONE_BY_ITSELF = frozenset(("updatedAt",))
+_MOVED = ("position",)
+"""What some versions change by themselves when a record is updated among others."""
+
+_BY_ITSELF = frozenset(("updatedAt", *_MOVED))
 
 
 @dataclass(slots=True)
@@ -126,9 +130,9 @@ class Restorer:
 
     def _told(self, record: OurRecord, back: JSON, reason: str, result: Restored) -> None:
         if reason:
-            names = ", ".join(sorted(back.keys() - _ALONE_BY_ITSELF))
+            names = ", ".join(sorted(back.keys() - _BY_ITSELF))
             result.kept.append((record.object, record.id, f"{names}: the earlier value is refused: {reason}"))
-        elif back.keys() - _ALONE_BY_ITSELF:
+        elif back.keys() - _BY_ITSELF:
             result.records[record.object] += 1
 
     def _way_back(self, record: OurRecord, stored: JSON, types: Mapping[str, str]) -> tuple[JSON, set[str]]:
@@ -150,11 +154,12 @@ class Restorer:
                 if differing({name: target}, stored, types):
                     theirs.add(name)
             elif differing({name: target}, stored, types):
-                back[name] = target
+                back[name] = _as_unset(target)
         before = self._before(record)
         if before and not theirs and self._untouched_else(before, stored, changes, types):
-            if stored.get("updatedAt") != before.get("updatedAt") or back:
-                back["updatedAt"] = before["updatedAt"]
+            moved = {n: before[n] for n in _MOVED if n in before and stored.get(n) != before[n]}
+            if moved or back or stored.get("updatedAt") != before["updatedAt"]:
+                back |= {**moved, "updatedAt": before["updatedAt"]}
         elif back and stored.get("updatedAt"):
             back["updatedAt"] = stored["updatedAt"]  # that of whoever changed something else in it
         return back, theirs
@@ -216,3 +221,10 @@ class Restorer:
 
     def _let_go(self, records: Sequence[OurRecord], tag: str) -> None:
         self._end(self._begin(records, tag))
+
+
+def _as_unset(value: Any) -> Any:
+    """Return a value to put back, its empty lists as null: an unset list reads as an empty one, and most are unset."""
+    if isinstance(value, dict):
+        return {name: _as_unset(part) for name, part in value.items()}
+    return None if value == [] else value

@@ -19,7 +19,7 @@ from dentlib.loading.keeping import DESTROY, KEEP, RESTORE, Fates, OurRecord
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience, no_hook
 from dentlib.loading.probe import settle_probe_calls, sweep_probes
-from dentlib.loading.quiet import restore_switches
+from dentlib.loading.quiet import quiet, restore_switches
 from dentlib.loading.restoring import RESTORED, Kept, Restored, Restorer
 from dentlib.loading.schema import SchemaBack, foresee_schema, undo_schema
 from dentlib.loading.snapshot import Snapshot, differences, kept_baseline, picture_path, snapshot
@@ -179,6 +179,14 @@ class _Back:
         total = sum(n for _, fate, _, n, *_ in fates.counts() if fate in (DESTROY, RESTORE))
         self.progress.start(_TASK, total, "records")
         restorer = Restorer(self.ledger, self.destination, fates, patience=self.patience, hook=self.hook)
+        if restorer.count():  # putting values back is a change like any other: nothing shall react to it
+            with quiet(self.ledger, self.destination, patience=self.patience, hook=self.hook):
+                self._both(fates, restorer)
+        else:
+            self._both(fates, restorer)
+        self._traces_of_changes()
+
+    def _both(self, fates: Fates, restorer: Restorer) -> None:
         for done, result in restorer.restore_all():
             self.restored = result
             self.progress.advance(_TASK, done)
@@ -186,7 +194,6 @@ class _Back:
             self._destroy_group(fates, group)
             self.progress.advance(_TASK, len(group))
         restorer.again(self.restored)
-        self._traces_of_changes()
 
     def _destroy_group(self, fates: Fates, group: list[OurRecord]) -> None:
         """Destroy up to a thousand records of one step, unless somebody has attached something a moment ago."""
