@@ -21,7 +21,7 @@ from dentlib.desk import Desk
 from dentlib.destinations import spreadsheet_form
 from dentlib.errors import ExportError, GateClosed, UsageError
 from dentlib.extraction import read_manifest, take_in, verify_custody
-from dentlib.facts import AccessRow, AuditFacts, CheckFacts, Forecast, MappingFacts
+from dentlib.facts import AccessRow, AuditFacts, CheckFacts, Forecast, MappingFacts, MatchFacts
 from dentlib.loading import Deletion, LoadResult, ProbeFacts, Undecided
 from dentlib.loading.package import FormOf
 from dentlib.loading.reading import NO_LIMIT_MINUTES, ReadBudget
@@ -226,11 +226,26 @@ def mapping_facts(desk: Desk, now: Mapped) -> MappingFacts:
 
 
 def prepared_records(desk: Desk, now: Mapped) -> PreparedFacts:
-    """Turn the export into records as they will be sent. Writes the work store only."""
+    """Turn the export into records as they will be sent. Writes the work store only.
+
+    Rows that stand for records of the workspace get their ids: those that the ledger remembers, and those that the
+    map's rules find now, with which everything is prepared once more.
+    """
+    people = _people(desk, now)
+    known = loading.remembered(desk.ledger, [s.step for s in now.map.active_steps])
+    prepared = _prepared(desk, now, people, loading.Matches(known, {}, 0))
+    found = loading.match(
+        desk.con, desk.ledger, desk.destination, prepared.steps, patience=loading.Patience(desk.clock)
+    )
+    return _prepared(desk, now, people, found) if found.fresh or found.ambiguous else prepared
+
+
+def _prepared(desk: Desk, now: Mapped, people: Mapping[str, str], matches: loading.Matches) -> PreparedFacts:
     settings = desk.settings
     rounds = desk.engagement.rounds()
     today = desk.clock.now().astimezone(settings.zone).date()
-    theirs, own = _emails(desk, now)
+    ours = {row[0] for row in desk.ledger.rows("SELECT record_id FROM current WHERE state = 'live'")}
+    ours |= {rid for found in matches.matched.values() for rid in found.values()}
     context = mapping.PrepareContext(
         engagement=desk.name,
         run_date=date.fromisoformat(settings.past_before) if settings.past_before else today,
@@ -241,29 +256,30 @@ def prepared_records(desk: Desk, now: Mapped) -> PreparedFacts:
         fallback_owner_email=settings.fallback_owner or "",
         documents_dir=desk.engagement.root / "export" / rounds[-1],
         max_upload_mb=settings.max_upload_mb,
-        existing_emails=theirs,
-        own_emails=own,
+        existing_emails=frozenset(email for email, rid in people.items() if rid not in ours),
+        own_emails={email: rid for email, rid in people.items() if rid in ours},
         schema=now.schema,
+        matched=matches.matched,
+        ambiguous=matches.ambiguous,
     )
     return mapping.prepare(desk.con, now.map, context, progress=desk.progress)
 
 
-def _emails(desk: Desk, now: Mapped) -> tuple[frozenset[str], dict[str, str]]:
-    """Return the primary e-mails of the workspace's people: those of others, and ours with the record that has them.
+def _people(desk: Desk, now: Mapped) -> dict[str, str]:
+    """Return the primary e-mails of the workspace's people, with the record that has each.
 
     An address that is unique in the CRM and belongs to somebody else can't be ours; one of ours stays where it is.
     """
     if "person" not in now.schema.objects:
-        return frozenset(), {}
-    ours = {row[0] for row in desk.ledger.rows("SELECT record_id FROM current WHERE state = 'live'")}
-    theirs, own = set(), {}
-    for person in desk.destination.scan("person"):
-        email = ((person.get("emails") or {}).get("primaryEmail") or "").lower()
-        if email and person["id"] in ours:
-            own[email] = person["id"]
-        elif email:
-            theirs.add(email)
-    return frozenset(theirs), own
+        return {}
+    emails = ((p["id"], (p.get("emails") or {}).get("primaryEmail")) for p in desk.destination.scan("person"))
+    return {email.lower(): rid for rid, email in emails if email}
+
+
+def match_facts(desk: Desk, prepared: PreparedFacts) -> MatchFacts:
+    """Tell which rows stand for records of the workspace, and what loading them would change. Reads only."""
+    patience = loading.Patience(desk.clock)
+    return loading.match_facts(desk.con, desk.ledger, desk.destination, prepared.steps, patience=patience)
 
 
 def judged(desk: Desk, now: Mapped, prepared: PreparedFacts) -> list[CheckFacts]:
