@@ -124,7 +124,7 @@ def replay(
         least_matched=plan.least_matched,
         deviations=frozenset(plan.deviations),
     )
-    control: Control | None = None if control_seed is None else OneFieldCorrupted(control_seed, plan.rules)
+    control: Control | None = None if control_seed is None else OneFieldCorrupted(control_seed, plan)
     for scene in plan.scenes:
         waited_for = set(only or ()) & set(_numbers_of(scene))
         if only and not waited_for:
@@ -148,7 +148,7 @@ def one_in_transit(version: str, seed: int) -> tuple[int, InTransit]:
     raced = {number for number, given in plan.options.items() if "race" in given}
     candidates = exchanges.keys() - plan.out_of_scope.keys() - plan.deviations.keys() - raced
     target = random.Random(seed).choice(sorted(candidates))
-    corrupt = OneFieldCorrupted(seed, plan.rules)
+    corrupt = OneFieldCorrupted(seed, plan)
 
     def in_transit(exchange: Exchange, reply: Reply) -> Reply:
         changed = corrupt.corrupted(exchange, reply) if exchange.number == target else None

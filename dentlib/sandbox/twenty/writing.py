@@ -420,7 +420,7 @@ class Writer:
 
 def _difference(before: Json, after: Json) -> Json:
     """What changed, per field, as the timeline keeps it."""
-    names = {*before, *after} - {"updatedAt", "updatedBy"}
+    names = {*before, *after} - {"updatedAt", "updatedBy", "position"}
     return {
         name: {"before": before.get(name), "after": after.get(name)}
         for name in sorted(names)

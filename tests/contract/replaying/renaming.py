@@ -163,12 +163,12 @@ def renamed(
 
 
 def _vocabulary(file: Path) -> dict[str, list[str]]:
-    """Read what may be renamed: the file's own lists, after those of the version that it is `like`."""
+    """Read what may be renamed: the lists of the version that it is `like` but for what is `fixed`, and its own."""
     own = YAML(typ="safe").load(file.read_text("utf-8"))
     if "like" not in own:
         return {kind: own[kind] for kind in ("words", "phrases", "numbers")}
     like = _vocabulary(file.with_name(f"renaming-{own['like']}.yaml"))
-    return {kind: [*listed, *own[kind]] for kind, listed in like.items()}
+    return {kind: [word for word in listed if word not in own["fixed"]] + own[kind] for kind, listed in like.items()}
 
 
 def _renamed_exchange(exchange: Exchange, renamer: Renamer) -> Exchange:
