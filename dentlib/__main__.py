@@ -225,6 +225,29 @@ def decide(
     raise typer.Exit(told["exit_code"])
 
 
+@app.command(epilog='Example: dentlib owners brightsmile --from runs/…-owners/owners.csv --by "A. Analyst"')
+def owners(
+    name: Name,
+    file: Annotated[Path | None, typer.Option("--from", help="owners.csv, with member_email filled in")] = None,
+    by: Annotated[str, typer.Option(help="with --from: who assigns")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="with --from: only say what would change")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List whose records go to which member, and write owners.csv; with --from, assign them anew.
+
+    The map keeps the assignment, and records that are in the CRM already get their new owner; one whom somebody chose
+    in the CRM stays.
+    """
+    with terminal.progress(as_json) as progress:
+        told = (
+            errands.owners(name, progress=progress)
+            if file is None
+            else errands.reassign_owners(name, file, by=by, dry_run=dry_run, progress=progress)
+        )
+    terminal.show_owners(told, as_json)
+    raise typer.Exit(told["exit_code"])
+
+
 @app.command(epilog="Example: dentlib reconcile brightsmile")
 def reconcile(
     name: Name,

@@ -6,10 +6,11 @@ Each opens its own desk where it needs one, like a stage, and returns plain data
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dentlib import approvals, loading
+from dentlib import approvals, loading, mapping, ownership
 from dentlib import assembly as make
 from dentlib import telling as tell
 from dentlib.approvals import Approval
@@ -20,7 +21,7 @@ from dentlib.errors import GateClosed, UsageError
 from dentlib.facts import PackageFacts, PreviewFacts
 from dentlib.loading import Ledger
 from dentlib.model import Progress
-from dentlib.results import StageResult, finish, tells_its_errors, write_private
+from dentlib.results import StageResult, finish, tells_its_errors, write_csv, write_private
 
 
 def configure(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def preview(name: str, *, clock: Clock | None = None, progress: Progress | None 
     with open_desk(name, "preview", clock=clock, progress=progress) as desk:
         now = make.approved(desk, "map")
         prepared = make.prepared_records(desk, now)
-        facts = tell.preview_facts(desk, prepared)
+        facts = replace(tell.preview_facts(desk, prepared), undecided=ownership.ownerless(desk, now))
         lines = [
             tell.in_short(facts.forecast),
             *(f"{r.label}: can't be switched off ({r.detail})" for r in facts.reactions),
@@ -143,6 +144,116 @@ def decide(
         if not dry_run:
             loading.write_audit_log(desk.ledger, desk.engagement.reports / "audit-log.csv")
     return told
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerLine:
+    """A row of `owners.csv`: one of the staff, how their records find a member, and `member_email` to change."""
+
+    source_key: str
+    name: str
+    email: str
+    role: str
+    records: int
+    how: str
+    why: str
+    invited: str
+    member_email: str
+
+
+@tells_its_errors
+def owners(name: str, *, clock: Clock | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    """List the staff and whose member gets their records, and write `owners.csv` to fill in. Writes nothing to the CRM.
+
+    Exit code 1 while somebody's records would have no owner though the map doesn't allow it. `invited`: addresses that
+    have not accepted; None where this key can't see them.
+    """
+    with open_desk(name, "owners", clock=clock, progress=progress) as desk:
+        now = make.mapped(desk)
+        make.prepared_records(desk, now)
+        rows = mapping.owner_rows(desk.con)
+        invited = desk.destination.invitations()
+        asked = {address.lower() for address in invited or ()}
+        lines = [
+            OwnerLine(
+                o.source_key, o.name, o.email, o.role, o.records, o.how, o.reason,
+                "yes" if o.email.lower() in asked and o.email else "", o.member_email,
+            )
+            for o in rows
+        ]  # fmt: skip
+        folder = desk.engagement.new_run_folder(desk.clock.now(), "owners")
+        undecided = ownership.ownerless(desk, now)
+        told = {
+            "stage": "owners",
+            "engagement": name,
+            "owners": [asdict(line) for line in lines],
+            "members": sorted(m.email for m in desk.destination.members()),
+            "invited": invited,
+            "undecided": list(undecided),
+            "file": str(write_csv(folder / "owners.csv", OwnerLine, lines)),
+            "exit_code": 1 if undecided else 0,
+        }
+        write_private(folder / "result.json", told)
+        return told
+
+
+@tells_its_errors
+def reassign_owners(
+    name: str,
+    file: Path,
+    *,
+    by: str,
+    dry_run: bool = False,
+    clock: Clock | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Give records the owners that `owners.csv` names now: in the map, and in the CRM where they are there already.
+
+    Approvals that held are given again in the name of `by`, for the map as it is then. Resumable. `dry_run`: only say
+    what would change. An owner whom somebody chose in the CRM stays and is told (exit code 1).
+    Raises UsageError naming row and column of what can't be: nothing is done then.
+    """
+    if not by.strip():
+        raise UsageError("owners are assigned in a person's name", '--by "A. Analyst"')
+    with open_desk(name, "owners", clock=clock, progress=progress) as desk:
+        now = make.mapped(desk)
+        make.prepared_records(desk, now)
+        wanted = ownership.assigned_owners(desk, now, file)
+        written = sum(desk.ledger.live_counts().values()) > 0
+        if written and not dry_run:
+            make.approved(desk, "sample")
+        folder = desk.engagement.new_run_folder(desk.clock.now(), "owners")
+        after = ownership.with_owners(desk, now, wanted, by.strip(), folder / "map.yaml" if dry_run else None)
+        prepared = make.prepared_records(desk, after)
+        fields = {s.step: s.owner.field for s in after.map.active_steps if s.owner is not None and s.owner.field}
+        done = loading.Reassigned()
+        if written and wanted:
+            done = loading.reassign(
+                desk.ledger,
+                desk.destination,
+                desk.con,
+                [(s, fields[s.name]) for s in prepared.steps if s.name in fields],
+                wanted,
+                by=by.strip(),
+                run_id=f"owners-{desk.clock.now():%Y%m%dT%H%M%S%f}",
+                clock=desk.clock,
+                dry_run=dry_run,
+            )
+        told = {
+            "stage": "owners",
+            "engagement": name,
+            "by": by.strip(),
+            "dry_run": dry_run,
+            "assigned": wanted,
+            "changed": dict(done.changed),
+            "right": dict(done.right),
+            "kept": [asdict(k) for k in done.kept],
+            "exit_code": 1 if done.kept else 0,
+        }
+        write_private(folder / "result.json", told)
+        if not dry_run and written:
+            loading.write_audit_log(desk.ledger, desk.engagement.reports / "audit-log.csv")
+        return told
 
 
 def status(name: str, *, clock: Clock | None = None) -> dict[str, Any]:

@@ -248,6 +248,36 @@ def show_decided(told: Mapping[str, Any], as_json: bool) -> None:
         out.print(f"  refused: {row['where']} ({row['ref']}): {row['reason']}", markup=False)
 
 
+def show_owners(told: Mapping[str, Any], as_json: bool) -> None:
+    """Print the staff and whose member gets their records, or what became of a new assignment."""
+    if as_json:
+        print_json(told)
+        return
+    if "owners" not in told:
+        verb = "would get" if told["dry_run"] else "got"
+        for key, address in told["assigned"].items():
+            out.print(f"{key}: {address}", markup=False)
+        for step, n in told["changed"].items():
+            out.print(f"{step}: {n:,} records {verb} another owner", markup=False)
+        for kept in told["kept"]:
+            out.print(f"  kept: {kept['object']} {kept['record_id']}: {kept['why']}", markup=False)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("staff", "name", "how", "member", "records"):
+        table.add_column(column, justify="right" if column == "records" else "left")
+    for row in told["owners"]:
+        cells = (row["source_key"] or "(nobody named)", row["name"], row["how"], row["member_email"])
+        table.add_row(*(escape(c) for c in cells), f"{row['records']:,}")
+    out.print(table)
+    if told["invited"] is None:
+        out.print("invitations can't be seen by this key", markup=False)
+    elif told["invited"]:
+        out.print(f"invited, not accepted: {', '.join(told['invited'])}", markup=False)
+    for words in told["undecided"]:
+        out.print(f"  undecided: {words}", markup=False)
+    out.print(f"  to change: fill in member_email in {told['file']}, then --from it", markup=False)
+
+
 def show_prepared(told: Mapping[str, Any], as_json: bool) -> None:
     """Print what was prepared."""
     if as_json:

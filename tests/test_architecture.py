@@ -11,10 +11,21 @@ import dentlib
 
 PACKAGE = Path(dentlib.__file__).parent
 BASE = ("errors", "assets", "clock", "model", "facts", "privacy")
-GROUND = ("workdb", "yamltext", "filetypes", "gx_duckdb", "checks", "engagement", "approvals", "vocabulary", "pairs")
+GROUND = (
+    "workdb",
+    "yamltext",
+    "sheets",
+    "filetypes",
+    "gx_duckdb",
+    "checks",
+    "engagement",
+    "approvals",
+    "vocabulary",
+    "pairs",
+)
 STAGE_PACKAGES = ("documents", "loading", "destinations", "mapping", "audit", "extraction")
 APART = ("sandbox", "samples")
-MAIN_LINE = ("desk", "results", "assembly", "telling", "stages", "errands")
+MAIN_LINE = ("desk", "results", "assembly", "ownership", "telling", "stages", "errands")
 FACE = ("notebook", "demo", "terminal", "__main__")
 
 MAY_IMPORT: dict[str, set[str]] = {

@@ -21,6 +21,7 @@ from dentlib.loading.load import LoadResult, load
 from dentlib.loading.lock import WriterLock
 from dentlib.loading.match_facts import match_facts
 from dentlib.loading.matching import Matches, match, remembered
+from dentlib.loading.owners import Reassigned, reassign
 from dentlib.loading.package import take_up, write_package
 from dentlib.loading.patience import Patience
 from dentlib.loading.probe import ProbeFacts, probe
@@ -49,6 +50,7 @@ __all__ = [
     "Matches",
     "Patience",
     "ProbeFacts",
+    "Reassigned",
     "Snapshot",
     "Undecided",
     "WriterLock",
@@ -72,6 +74,7 @@ __all__ = [
     "probe",
     "quiet",
     "read_choices",
+    "reassign",
     "record_deletions",
     "remembered",
     "restore_switches",

@@ -6,9 +6,7 @@ columns ref, record_id, field and decision are read again, which survive that.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +24,13 @@ from dentlib.loading.decisions import (
     parsed_ref,
 )
 from dentlib.loading.judging import Choice
+from dentlib.sheets import rows_of
 
 CONFLICTS_FILE = "conflicts.csv"
 DELETIONS_FILE = "deletions.csv"
 _MISSING_DECISIONS = (KEEP, MARK, DELETE, RECREATE)
 _MOST_NAMED = 10
+_WAY_OUT = f"decisions are made in {CONFLICTS_FILE} or {DELETIONS_FILE}, which a delta wrote into its folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def read_choices(paths: Sequence[Path]) -> tuple[list[Choice], int]:
     seen: dict[str, tuple[str, str]] = {}
     open_rows = 0
     for path in paths:
-        for number, row in _rows(path):
+        for number, row in rows_of(path, ("ref", "record_id", "decision"), _WAY_OUT):
             where = f"{path.name}, row {number}"
             ref, decision = row["ref"].strip(), row["decision"].strip().lower()
             parsed = parsed_ref(ref)
@@ -124,28 +124,3 @@ def read_choices(paths: Sequence[Path]) -> tuple[list[Choice], int]:
             "mend these cells; nothing was done",
         )
     return choices, open_rows
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows with their number as a spreadsheet program shows it."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} can't be read: {error.strerror}", "name the file that the delta wrote") from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", errors="replace")  # a spreadsheet program's own; what is read of it is ASCII
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
-    missing = {"ref", "record_id", "decision"} - {n.strip() for n in reader.fieldnames or ()}
-    if missing:
-        raise UsageError(
-            f"{path.name} has no column {', '.join(sorted(missing))}",
-            f"decisions are made in {CONFLICTS_FILE} or {DELETIONS_FILE} of a delta's folder",
-        )
-    for number, row in enumerate(reader, 2):
-        cells = {k.strip(): v or "" for k, v in row.items() if isinstance(k, str)}
-        if any(cells.values()):
-            yield number, cells
