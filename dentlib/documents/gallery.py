@@ -23,6 +23,7 @@ def write_gallery(out_dir: Path) -> list[Path]:
         "rebuild": mapping,
         "sample": loads.sample_facts(),
         "preview": loads.preview_facts(),
+        "package": loads.package_facts(),
         "run": loads.run_facts(),
         "delta": loads.run_facts("delta"),
         "cutover": checklist(

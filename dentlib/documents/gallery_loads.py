@@ -10,13 +10,17 @@ from dentlib.facts import (
     CheckFacts,
     DiffRow,
     Forecast,
+    PackageFacts,
+    PackageFile,
     PreviewFacts,
     ReasonCount,
     RollbackFacts,
+    RollbackLine,
     RunFacts,
     SampleFacts,
     StepFacts,
     StepForecast,
+    SwitchFacts,
 )
 from dentlib.model import Reaction
 
@@ -42,6 +46,31 @@ def _forecast() -> Forecast:
         rate_from="the plan is pro",
         begins_at=MADE_AT,
         ends_at=MADE_AT + timedelta(minutes=2.9),
+    )
+
+
+def package_facts() -> PackageFacts:
+    """Return a package of three files, with what can't go by file."""
+    titles = ("Id", "Name / First Name", "Name / Last Name", "Emails / Primary Email", "Company / Id")
+    opens = "{} → ⋮ (top right) → Import records"
+
+    def file(number: int, name: str, step: str, label: str, rows: int) -> PackageFile:
+        sheet = f"{number:02d}-{step}.csv"
+        where = opens.format(name)
+        return PackageFile(number, sheet, step, label, name, where, rows, titles, fingerprint(sheet), 3 * number)
+
+    return PackageFacts(
+        engagement=ENGAGEMENT,
+        client=CLIENT,
+        workspace="Bright Smile",
+        folder="brightsmile/package",
+        files=(
+            file(1, "Companies", "carriers", "Insurance carriers", 60),
+            file(2, "People", "patients", "Patients", 4864),
+            file(3, "Tasks", "appointments", "Appointments", 10_000),
+        ),
+        steps_left=(("documents", "Documents", 212, "files are not taken by the importer"),),
+        fields_left=(("appointments", "bodyV2", 8_121, "formatted text is not taken by the importer"),),
     )
 
 
@@ -244,4 +273,30 @@ def rollback_facts(preview: bool = False) -> RollbackFacts:
         side_effects=27_066,
         differences=(),
         preview=preview,
+        lines=(
+            RollbackLine("Task", 19_027, gone=4, binned=12, changed=31),
+            RollbackLine("Opportunity", 3115),
+            RollbackLine("Person", 4864, changed=3),
+            RollbackLine("Company", 60, restored=2),
+        ),
+        compared=(
+            ("Company", 212, "values"),
+            ("Opportunity", 40, "values"),
+            ("Person", 318_044, "times"),
+            ("Task", 1_204, "values"),
+        ),
+        remarks=(
+            "2 records that were here before get their values back; the CRM goes on naming this migration's key as the "
+            "last to have changed them, which no program can set",
+        ),
+        switches=(
+            SwitchFacts(
+                "Welcome e-mail (on person.created)",
+                off_at=MADE_AT,
+                off_seen=True,
+                on_at=MADE_AT + timedelta(minutes=14),
+                verified=True,
+            ),
+        ),
+        picture="" if preview else "5f2c.sqlite.after-812.picture.gz",
     )
