@@ -76,6 +76,15 @@ class Restorer:
             counts[group[0].object] += sum((r.step, r.source_key) in self._calls for r in group)
         return counts
 
+    def fields_sent(self) -> dict[str, set[str]]:
+        """Return id → the fields that we wrote to records that were there before us. Reads the ledger only."""
+        found: dict[str, set[str]] = {}
+        for group in self._fates.groups(RESTORE, 1_000):
+            for record in group:
+                for seq, number in self._calls.get((record.step, record.source_key), ()):
+                    found.setdefault(record.id, set()).update(self._change(seq, number)[0])
+        return found
+
     def restore_all(self) -> Iterator[tuple[int, Restored]]:
         """Put back group by group, the newest first; yield how many records are done and the result so far."""
         result = Restored()

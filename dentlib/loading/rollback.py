@@ -59,8 +59,9 @@ def preview(
     patience = Patience(clock)
     with Fates(ledger, destination, patience) as fates:
         fates.plan(progress or Silence())
-        restored = Restorer(ledger, destination, fates, patience=patience, hook=no_hook).count()
-        schema = foresee_schema(ledger, destination, fates, patience=patience)
+        restorer = Restorer(ledger, destination, fates, patience=patience, hook=no_hook)
+        restored = restorer.count()
+        schema = foresee_schema(ledger, destination, fates, patience=patience, put_back=restorer.fields_sent())
         before = kept_baseline(ledger)
         return replace(
             _with_plan(facts, fates, restored),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -151,8 +151,18 @@ def undo_schema(
     return SchemaBack(tuple(removed), tuple(kept), frozenset(come_with))
 
 
-def foresee_schema(ledger: Ledger, destination: Destination, fates: Fates, *, patience: Patience) -> SchemaBack:
-    """Say which of our schema changes a rollback could take back, and which records that stay hold something in."""
+def foresee_schema(
+    ledger: Ledger,
+    destination: Destination,
+    fates: Fates,
+    *,
+    patience: Patience,
+    put_back: Mapping[str, Collection[str]],
+) -> SchemaBack:
+    """Say which of our schema changes a rollback could take back, and which records that stay hold something in.
+
+    `put_back`: record id → fields whose earlier values the record will have again.
+    """
     removed: list[str] = []
     kept: list[tuple[str, str]] = []
     staying: dict[str, list[JSON] | None] = {}
@@ -166,7 +176,12 @@ def foresee_schema(ledger: Ledger, destination: Destination, fates: Fates, *, pa
             kept.append((schema_name(item), f"more than {MOST_STRANGERS:,} records stay: looked at when it is done"))
             continue
         values = [o["value"] for o in item["add_options"]]
-        held = sum(_holds(record, item["field"], values) for record in records)
+        field_name = item["field"]
+        held = sum(
+            _holds(r, field_name, values)
+            for r in records
+            if not {field_name, f"{field_name}Id"} & set(put_back.get(r["id"], ()))
+        )
         if held:
             kept.append((schema_name(item), f"{held:,} records that stay hold something in it"))
         else:
