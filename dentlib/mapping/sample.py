@@ -32,8 +32,8 @@ def choose_sample(
 
     Seeds come from every step, oldest to newest, each owner and each kind of problem in turn, in an order that depends
     on record ids only; parents come along, and so do links and files whose ends are in the sample. At least one record
-    per step that has any; the total stays near `size`. Idempotent: the same data gives the same sample. `schema`: the one
-    that the rows were prepared for.
+    per step that has any; the total stays near `size`. Idempotent: the same data gives the same sample.
+    `schema`: the one that the rows were prepared for.
     """
     steps = {s.step: s for s in map.active_steps}
     names = [s.name for s in load_steps if s.name in steps]
