@@ -179,6 +179,8 @@ class Ledger:
                     raise UsageError("a new ledger needs to know its workspace", "check the destination's url and key")
                 ledger.append("ledger", {"format": FORMAT, "engagement": engagement, "workspace": _as_json(workspace)})
         except sqlite3.DatabaseError as error:
+            if _no_room(error):
+                raise _cannot_write(path, error) from error
             raise LedgerDamaged(f"{path.name} is not a readable ledger: {error}", "put back a copy of it") from error
         ledger._same_place(workspace)
         return ledger
@@ -271,11 +273,8 @@ class Ledger:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             self._head = self._stored_head()  # Ctrl-C mostly comes out of the commit, after it was made
-            if isinstance(error, sqlite3.OperationalError) and ("full" in str(error) or "I/O" in str(error)):
-                raise DentlibError(
-                    f"the ledger {self.path.name} can't be written: {error}",
-                    "make room on the disk and run the same command again: it goes on where it stopped",
-                ) from error
+            if _no_room(error):
+                raise _cannot_write(self.path, error) from error
             raise
         finally:
             self._pending = None
@@ -412,6 +411,18 @@ class Ledger:
             0
         ]
         return found
+
+
+def _no_room(error: BaseException) -> bool:
+    """Tell a full disk from a damaged file: the one mends itself as soon as there is room."""
+    return isinstance(error, sqlite3.OperationalError) and ("full" in str(error) or "I/O" in str(error))
+
+
+def _cannot_write(path: Path, error: BaseException) -> DentlibError:
+    return DentlibError(
+        f"the ledger {path.name} can't be written: {error}",
+        "make room on the disk and run the same command again: it goes on where it stopped",
+    )
 
 
 def _as_json(workspace: Workspace) -> JSON:
