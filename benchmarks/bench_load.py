@@ -1,134 +1,102 @@
-"""Load into the sandbox with limits off, against a bare loop that sends the same batches: paired windows, AB/BA."""
+"""Load into the sandbox with limits off, against a bare loop that sends the same batches: paired windows, AB/BA.
+
+Also our own CPU time a batch (this process's, bare loop's subtracted nowhere), and how many calls a load and a delta
+take of those they cannot do without: one for every 200 records created or changed.
+"""
 
 from __future__ import annotations
 
-import os
-import secrets
-import subprocess
-import sys
 import tempfile
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 
-import duckdb
-import httpx
-import orjson
-import pyarrow as pa
+import people
 
 from dentlib import loading
 from dentlib.clock import SystemClock
-from dentlib.destinations import open_destination
 from dentlib.loading import Ledger
-from dentlib.model import LoadStep
+from dentlib.model import Silence
 
 ROWS = 10_000
 PAIRS = 12
-BATCH = 200
-STEP = LoadStep(name="people", object_name="person", table="people", source_prefix="")
-MUTATION = "mutation($d:[PersonCreateInput!]!){createPeople(data:$d){id}}"
 
 
-@contextmanager
-def served(state: Path) -> Iterator[tuple[str, str]]:
-    """Run the sandbox in a process of its own, as an engagement does."""
-    key = secrets.token_urlsafe(24)
-    command = [sys.executable, "-m", "dentlib", "sandbox", "twenty", "--port", "0", "--limits", "off"]
-    command += ["--state", str(state), "--die-with-parent"]
-    env = {**os.environ, "DENTLIB_SANDBOX_API_KEY": key}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as child:
-        assert child.stdout is not None
-        yield orjson.loads(child.stdout.readline())["url"], key
-        child.terminate()
+def bare(url: str, key: str, window: str) -> tuple[float, float]:
+    """Send the batches and do nothing else; return seconds and CPU seconds."""
+    ready = people.bodies(window, ROWS)
+    with people.bare_client(url, key) as client:
+        started, cpu_started = time.perf_counter(), time.process_time()
+        for body in ready:
+            people.send(client, body)
+        return time.perf_counter() - started, time.process_time() - cpu_started
 
 
-def person(window: str, number: int) -> dict[str, object]:
-    """One invented person, as large as a patient."""
-    return {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{window}-{number}")),
-        "name": {"firstName": f"First{number}", "lastName": f"Last{window}"},
-        "emails": {"primaryEmail": f"p{number}.{window}@example.com", "additionalEmails": []},
-        "phones": {
-            "primaryPhoneNumber": "4155552671",
-            "primaryPhoneCountryCode": "US",
-            "primaryPhoneCallingCode": "+1",
-        },
-        "jobTitle": "patient",
-        "createdAt": "2020-02-03T10:00:00.000Z",
-    }
-
-
-def bare(url: str, key: str, window: str) -> float:
-    """Send the batches and do nothing else; return seconds."""
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
-        rows = [person(window, n) for n in range(ROWS)]
-        started = time.perf_counter()
-        for start in range(0, ROWS, BATCH):
-            body = orjson.dumps({"query": MUTATION, "variables": {"d": rows[start : start + BATCH]}})
-            answer = client.post("/graphql", content=body, headers={"Content-Type": "application/json"})
-            if "errors" in answer.json():
-                raise RuntimeError("the bare loop was refused")
-        return time.perf_counter() - started
-
-
-def prepared(window: str) -> duckdb.DuckDBPyConnection:
-    """Lay the same rows out as prepare does."""
-    con = duckdb.connect()
-    con.execute("CREATE SCHEMA prepared")
-    con.execute(
-        "CREATE TABLE prepared.people (ordinal BIGINT, source_key VARCHAR, record_id VARCHAR, payload VARCHAR, "
-        "row_hash VARCHAR, file_path VARCHAR, source_table VARCHAR, source_file VARCHAR, source_row BIGINT, "
-        "in_sample BOOLEAN)"
-    )
-    con.execute(
-        "CREATE TABLE prepared.outcomes (step VARCHAR, source_table VARCHAR, source_key VARCHAR, source_file VARCHAR, "
-        "source_row BIGINT, outcome VARCHAR, code VARCHAR, reason VARCHAR)"
-    )
-    rows = [person(window, n) for n in range(ROWS)]
-    columns = {
-        "n": list(range(ROWS)),
-        "id": [r["id"] for r in rows],
-        "payload": [orjson.dumps(r).decode() for r in rows],
-    }
-    con.register("rows", pa.table(columns))
-    con.execute(
-        "INSERT INTO prepared.people SELECT n, $1 || '-' || n, id, payload, sha256(payload), NULL, 'people', "
-        "'people.csv', n, false FROM rows",
-        [window],
-    )
-    return con
-
-
-def ours(ledger: Ledger, url: str, key: str, window: str) -> float:
-    """Load the same number of rows through the ledger; return seconds."""
-    con = prepared(window)
-    destination = open_destination("twenty", url, key, clock=SystemClock(), calls_per_minute=None)
+def ours(ledger: Ledger, url: str, key: str, window: str, work: Path) -> tuple[float, float]:
+    """Load the same number of rows through the ledger; return seconds and CPU seconds."""
+    con = people.prepare(work, window, ROWS)
+    destination = people.connected(url, key)
     loading.load(ledger, destination, con, [], run_id=f"warm-{window}", kind="run", clock=SystemClock())
-    started = time.perf_counter()
-    loading.load(ledger, destination, con, [STEP], run_id=f"run-{window}", kind="run", clock=SystemClock())
-    elapsed_s = time.perf_counter() - started
+    started, cpu_started = time.perf_counter(), time.process_time()
+    loading.load(ledger, destination, con, [people.STEP], run_id=f"run-{window}", kind="run", clock=SystemClock())
+    took = time.perf_counter() - started, time.process_time() - cpu_started
     destination.close()
-    return elapsed_s
+    con.close()
+    return took
+
+
+def calls(ledger: Ledger, url: str, key: str, work: Path) -> dict[str, float]:
+    """Return calls used ÷ calls needed, of a load and of a delta that changes 1 % and creates as many."""
+    used: dict[str, float] = {}
+    for kind, rows, changed in (("run", ROWS, 0), ("delta", ROWS + ROWS // 100, 10)):
+        con = people.prepare(work, "calls", rows, changed_per_thousand=changed)
+        destination = people.connected(url, key)
+        loading.load(
+            ledger,
+            destination,
+            con,
+            [people.STEP],
+            run_id=f"{kind}-calls",
+            kind=kind,
+            clock=SystemClock(),
+            progress=Silence(),
+        )  # type: ignore[arg-type]
+        needed = -(-ROWS // people.BATCH_ROWS) if kind == "run" else 2 * -(-(ROWS // 100) // people.BATCH_ROWS)
+        used[f"{kind}_calls_per_call_needed"] = destination.stats.calls / needed
+        used[f"{kind}_calls"] = float(destination.stats.calls)
+        destination.close()
+        con.close()
+    return used
 
 
 def run() -> dict[str, float]:
-    """Alternate bare loop and loader; return the median share of the bare loop's speed."""
-    shares = []
+    """Alternate bare loop and loader; return shares of the bare loop's speed, CPU a batch, and calls."""
+    shares, cpu_ms, bare_ms = [], [], []
     with (
         tempfile.TemporaryDirectory(prefix="dentlib-bench-") as folder,
-        served(Path(folder) / "state.sqlite") as (url, key),
+        people.served(Path(folder) / "state.sqlite") as (url, key),
     ):
-        destination = open_destination("twenty", url, key, clock=SystemClock(), calls_per_minute=None)
-        for switch in destination.switches():  # off for both, else the bare loop alone would pay for workflow runs
-            destination.switch_off(switch)
-        workspace, file = destination.workspace(), Path(folder) / "ledger.sqlite"
+        people.quieten(url, key)
+        destination = people.connected(url, key)
+        workspace, file, work = destination.workspace(), Path(folder) / "ledger.sqlite", Path(folder) / "work.duckdb"
+        destination.close()
         with Ledger.open(file, workspace=workspace, engagement="bench", clock=SystemClock()) as ledger:
             for pair in range(PAIRS):
-                first = bare(url, key, f"a{pair}") if pair % 2 == 0 else 0.0
-                second = ours(ledger, url, key, f"b{pair}")
-                shares.append((first or bare(url, key, f"a{pair}")) / second)
-        destination.close()
-    return {"share_of_bare_loop": median(shares), "records_per_window": float(ROWS), "windows": float(PAIRS)}
+                first = bare(url, key, f"a{pair}") if pair % 2 == 0 else None
+                mine_s, mine_cpu_s = ours(ledger, url, key, f"b{pair}", work)
+                bare_s, bare_cpu_s = first or bare(url, key, f"a{pair}")
+                shares.append(bare_s / mine_s)
+                cpu_ms.append(1000 * mine_cpu_s / (ROWS / people.BATCH_ROWS))
+                bare_ms.append(1000 * bare_cpu_s / (ROWS / people.BATCH_ROWS))
+            counted = calls(ledger, url, key, work)
+    low, middle, high = quantiles(shares, n=4)
+    return {
+        "share_of_bare_loop": middle,
+        "share_of_bare_loop_lower_quartile": low,
+        "share_of_bare_loop_upper_quartile": high,
+        "cpu_ms_per_batch": quantiles(cpu_ms, n=4)[1],
+        "bare_loop_cpu_ms_per_batch": quantiles(bare_ms, n=4)[1],
+        **counted,
+        "records_per_window": float(ROWS),
+        "windows": float(PAIRS),
+    }

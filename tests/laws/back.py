@@ -105,9 +105,7 @@ class Site:
             }
             for n in range(PEOPLE)
         ]
-        twins = [
-            {"id": practice.rid("twins", n), "emails": {"primaryEmail": f"ana.{n}@example.com"}} for n in (2, 4)
-        ]
+        twins = [{"id": practice.rid("twins", n), "emails": {"primaryEmail": f"ana.{n}@example.com"}} for n in (2, 4)]
         person = {"id": THEIR_PERSON, "name": {"firstName": "Ana", "lastName": ""}, "shoeSize": "38"}
         self.create("company", [{"id": THEIR_COMPANY, "name": "Carrier Three"}])
         self.create("person", [*people, *twins, person | {"companyId": THEIR_COMPANY}])

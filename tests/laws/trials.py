@@ -130,6 +130,7 @@ class Trials:
             names.write_text(json.dumps(killer.names))
             return told
 
+        crm.warm(state, version=version)
         with crm.served(state, version=version) as server:
             begun = time.monotonic()
             code, told = in_child(run)
@@ -137,6 +138,7 @@ class Trials:
         if code:
             raise SystemExit(f"the undisturbed run failed: {told}")
         trials.expected = {"ledger": told, "crm": crm.told(state)}
+        crm.warm(state, version=version)
         trials.effects = json.loads(names.read_text())
         trials.ground.drop("calm")
         if scenario == "back" and (found := crm.first_difference(trials.ground.furnished, trials.expected["crm"])):
@@ -195,7 +197,9 @@ def difference(expected: JSON, got: JSON) -> str:
 
 
 def main_with(
-    parser: argparse.ArgumentParser, go: Callable[[Trials, argparse.Namespace], tuple[int, list[Any]]]
+    parser: argparse.ArgumentParser,
+    go: Callable[[Trials, argparse.Namespace], tuple[int, list[Any]]],
+    more: Callable[[], JSON] = dict,
 ) -> None:
     """Read the command line, prepare the ground in memory, do the trials, print what was found as JSON."""
     parser.add_argument("--scenario", default="load")
@@ -210,7 +214,15 @@ def main_with(
     try:
         trials = Trials.of(root, options.scenario, options.version)
         done, bad = go(trials, options)
-        told = {"effects": len(trials.effects), "points": done, "run_s": round(trials.run_s, 3)}
-        print(json.dumps({**told, "seconds": round(time.monotonic() - begun, 1), "bad": bad}))
+        took = {"seconds": round(time.monotonic() - begun, 1), "cpu_s": round(sum(os.times()[:4]), 1)}
+        told = {
+            "effects": len(trials.effects),
+            "points": done,
+            "run_s": round(trials.run_s, 3),
+            **took,
+            **more(),
+            "bad": bad,
+        }
+        print(json.dumps(told))
     finally:
         shutil.rmtree(root, ignore_errors=True)
