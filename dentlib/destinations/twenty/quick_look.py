@@ -32,8 +32,8 @@ def _of(judge: judging.Judge) -> Schema:
 
 _TEXT = core_schema.str_schema(strict=True)
 _UUID = core_schema.str_schema(strict=True, pattern=rf"^(?:{judging.UUID})\z")
-_INTEGER = core_schema.int_schema(strict=True, ge=-_EXACT, le=_EXACT)
-_NUMBER = core_schema.union_schema([_INTEGER, core_schema.float_schema(strict=True, allow_inf_nan=False)])
+_INTEGER = core_schema.int_schema(strict=True, gt=-_EXACT, lt=_EXACT)
+_NUMBER = core_schema.union_schema([_INTEGER, core_schema.float_schema(strict=True, gt=-_EXACT, lt=_EXACT)])
 _MAIL = core_schema.str_schema(
     strict=True, pattern=r"^(?:[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*\.)+[A-Za-z]{2,})?\z"
 )
