@@ -95,9 +95,10 @@ class MetadataExecutor:
             "fields": self._fields,
             "field": self._field,
             "currentWorkspace": lambda _: self.view.workspace(),
-            "getRoles": lambda _: self.view.table("role"),
-            "apiKeys": lambda _: self.view.table("api_key"),
-            "apiKey": lambda a: self._one(self.view.table("api_key"), (a.get("input") or {}).get("id")),
+            "findWorkspaceInvitations": lambda _: self._invitations(),
+            "getRoles": lambda _: self.view.roles(),
+            "apiKeys": lambda _: self.view.keys(),
+            "apiKey": lambda a: self._one(self.view.keys(), (a.get("input") or {}).get("id")),
             "webhooks": lambda _: self.view.table("webhook"),
             "webhook": lambda a: self.webhooks.one(str(a["id"])),
             "getViews": lambda a: self.view.views(a.get("objectMetadataId")),
@@ -193,6 +194,12 @@ class MetadataExecutor:
         if found is None:
             raise not_found()
         return self.view.field(found)
+
+    def _invitations(self) -> list[Json]:
+        """Nobody is ever invited here; a limited key may not even ask. Raises Refusal."""
+        if self.caller.is_limited:
+            raise permission_denied()
+        return []
 
     @staticmethod
     def _one(docs: list[Json], wanted: Any) -> Json:

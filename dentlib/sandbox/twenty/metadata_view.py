@@ -11,6 +11,8 @@ from dentlib.sandbox.twenty.catalog import Field, Object
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.workspace import Workspace
 
+_ROLE_OF_KEYS = {"Admin": "admin", "Member": "limited"}
+
 
 class Lazy(dict[str, Any]):
     """A mapping whose values may be functions, called only when the key is asked for."""
@@ -168,6 +170,20 @@ class MetadataView:
         rows = self.space.state.all(f"SELECT doc FROM {name} WHERE ws=?", (self.space.ws,))
         docs: list[Json] = [orjson.loads(row[0]) for row in rows]
         return sorted(docs, key=lambda doc: str(doc.get("label") or doc.get("createdAt")))
+
+    def roles(self) -> list[Json]:
+        """The roles, each with the keys that act in it."""
+        return [{**role, "apiKeys": self._keys(role)} for role in self.table("role")]
+
+    def keys(self) -> list[Json]:
+        """The API keys, each with its role."""
+        by_key = {key["id"]: role for role in self.table("role") for key in self._keys(role)}
+        return [{**key, "role": by_key.get(key["id"])} for key in self.table("api_key")]
+
+    def _keys(self, role: Json) -> list[Json]:
+        where = (self.space.ws, _ROLE_OF_KEYS.get(role["label"], ""))
+        rows = self.space.state.all("SELECT doc FROM api_key WHERE ws=? AND role=?", where)
+        return [orjson.loads(row[0]) for row in rows]
 
     # -- REST ---------------------------------------------------------------------------------------------------
 
