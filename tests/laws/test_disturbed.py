@@ -1,4 +1,4 @@
-"""A full disk, a clock that jumps, a key that is revoked: it stops with words that help, and goes on to the same end."""
+"""A full disk, a jumping clock, a revoked key: it stops with words that help, and goes on to the same end."""
 
 from __future__ import annotations
 
