@@ -194,7 +194,7 @@ class _Hashes:
 
         def hashed() -> Iterator[tuple[str, str]]:
             for record in records:
-                yield str(record["id"]), _hash(record)
+                yield str(record["id"]), _hash(_held(record))
                 progress.advance(_TASK)
 
         return self.add(name, hashed())
@@ -261,6 +261,16 @@ def _model(schema: DestinationSchema) -> Iterator[tuple[str, str]]:
             options = [[o.value, o.label, o.color] for o in f.options]
             told = [f.type, f.label, f.unique, f.nullable, f.target, f.active, options, f.columns]
             yield f"{described.name}.{f.name}", _hash(told)
+
+
+def _held(value: JSON) -> JSON:
+    """Return what a record holds, without what is empty: a field that is there now and empty changes no record."""
+    held = {}
+    for name, part in value.items():
+        kept = _held(part) if isinstance(part, dict) else part
+        if kept not in (None, "", [], {}):
+            held[name] = kept
+    return held
 
 
 def _hash(value: Any) -> str:

@@ -145,3 +145,12 @@ def test_nothing_is_written_before_a_rollback_is_finished(world: Any) -> None:
         world.load("run-2")
     assert rollback(world.ledger, world.destination, clock=world.clock).differences == ()
     assert world.crm.dump() == before
+
+
+def test_a_picture_that_was_lost_is_a_difference(world: Any) -> None:
+    """Without the picture from before nothing is proved, and that is said."""
+    world.load()
+    (picture,) = world.folder.glob("*.picture.gz")
+    picture.write_bytes(b"something else")
+    facts = rollback(world.ledger, world.destination, clock=world.clock)
+    assert [d.split(":")[0] for d in facts.differences] == ["the proof can't be made"]
