@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
 from dentlib.clock import ManualClock
 from dentlib.destinations.twenty.pace import Pace
-
-HOUR_S = 3600.0
 
 
 class ServerBucket:
@@ -49,51 +48,85 @@ class Line:
         return way_s, rest_s
 
 
-def hour(line: Line, limit: int = 100) -> tuple[float, float]:
-    """Return accepted calls a minute and the share refused of one simulated hour."""
+@dataclass
+class Told:
+    """Accepted calls a minute and the share refused, after the burst."""
+
+    per_minute: float
+    refused: float
+
+
+def run(
+    line: Line, *, limit: int = 100, believed: int | None = None, named: bool = True, minutes: float = 60.0
+) -> Told:
+    """Return what became of a simulated run; its first minute, which holds the burst, isn't counted.
+
+    `believed`: the rate as configured. `named`: refusals say the limit.
+    """
     clock, server = ManualClock(), ServerBucket(limit)
-    pace = Pace(clock, limit)
+    pace = Pace(clock, believed if believed is not None else limit)
     accepted = refused = 0
-    while clock.elapsed_s < HOUR_S:
+    while clock.elapsed_s < (minutes + 1) * 60:
         pace.before_call()
         way_s, rest_s = line.times()
         clock.sleep(way_s)
         passed = server.accepts(clock.elapsed_s)
         clock.sleep(rest_s)
+        if not passed and named:
+            pace.learn(limit, 60.0)
+        elif not passed:
+            pace.slower()
         pace.after_call(accepted=passed)
-        accepted, refused = accepted + passed, refused + (not passed)
-    return accepted / 60, refused / (accepted + refused)
+        if clock.elapsed_s > 60:
+            accepted, refused = accepted + passed, refused + (not passed)
+    return Told(accepted / minutes, refused / (accepted + refused))
 
 
+def steady(seed: int, stalled: float = 0.0) -> Line:
+    """Return a line whose answers take 20 to 250 ms."""
+    return Line(seed, way_s=lambda r: 0.005, stalled=stalled)
+
+
+@pytest.mark.parametrize("limit", [100, 200])
 @pytest.mark.parametrize("seed", range(3))
-def test_an_hour_with_jitter_uses_97_of_100_calls_and_none_is_refused(seed: int) -> None:
-    """Answers that take 20 to 250 ms cost neither calls nor refusals."""
-    per_minute, refused = hour(Line(seed, way_s=lambda r: 0.005))
-    assert per_minute >= 97
-    assert refused == 0
+def test_an_hour_with_jitter_uses_97_of_100_calls_and_none_is_refused(seed: int, limit: int) -> None:
+    """Answers that take 20 to 250 ms cost neither calls nor refusals, at either plan."""
+    told = run(steady(seed), limit=limit)
+    assert told.per_minute >= 0.95 * limit + (2 if limit == 100 else 0)
+    assert told.refused == 0
 
 
+@pytest.mark.parametrize("limit", [100, 200])
 @pytest.mark.parametrize("seed", range(3))
-def test_stalled_calls_cost_little(seed: int) -> None:
+def test_stalled_calls_cost_little(seed: int, limit: int) -> None:
     """With 3 % of the calls stalled for 2 s, 93 of 100 pass and under 1 % is refused."""
-    per_minute, refused = hour(Line(seed, way_s=lambda r: 0.005, stalled=0.03))
-    assert per_minute >= 93
-    assert refused < 0.01
+    told = run(steady(seed, stalled=0.03), limit=limit)
+    assert told.per_minute >= (93 if limit == 100 else 175)
+    assert told.refused < 0.01
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_an_uncertain_way_to_the_server_widens_the_margin(seed: int) -> None:
     """Where calls arrive up to 25 ms apart from when they were sent, refusals stay under half a per cent."""
-    per_minute, refused = hour(Line(seed, way_s=lambda r: r.uniform(0.005, 0.03)))
-    assert per_minute >= 95
-    assert refused < 0.005
+    told = run(Line(seed, way_s=lambda r: r.uniform(0.005, 0.03)))
+    assert told.per_minute >= 95
+    assert told.refused < 0.005
 
 
-def test_a_higher_plan_is_used() -> None:
-    """At 200 calls a minute 190 pass."""
-    per_minute, refused = hour(Line(1, way_s=lambda r: 0.005), limit=200)
-    assert per_minute >= 190
-    assert refused == 0
+@pytest.mark.parametrize("believed", [0, 120, 200, 1000])
+def test_a_wrong_rate_settles_by_what_is_refused(believed: int) -> None:
+    """Told too much, or nothing, ten minutes after the burst pass 91 calls a minute with under 0.5 % refused."""
+    told = run(steady(7), limit=100, believed=believed, minutes=10)
+    assert told.per_minute >= 91
+    assert told.refused < 0.005
+
+
+@pytest.mark.parametrize(("limit", "believed"), [(100, 0), (60, 100), (30, 200)])
+def test_a_refusal_without_a_number_slows_down_until_it_is_slow_enough(limit: int, believed: int) -> None:
+    """A proxy says 429 and no more: the rate comes down to what passes, and no lower than two thirds of it."""
+    told = run(steady(7), limit=limit, believed=believed, named=False, minutes=30)
+    assert told.per_minute >= limit * 2 / 3
+    assert told.refused < 0.02
 
 
 def test_a_refusal_waits_a_whole_step() -> None:

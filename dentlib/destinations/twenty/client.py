@@ -219,7 +219,8 @@ class Client:
             raise
         except answers.Uncorrelated as uncorrelated:
             accepted = not isinstance(uncorrelated.error, RateLimited)
-            self._learn(uncorrelated.error.message)
+            if not accepted:
+                self._learn(uncorrelated.error.message)
             if isinstance(uncorrelated.error, (Transient, InDoubt)):
                 raise uncorrelated.error from None
             raise
@@ -228,9 +229,12 @@ class Client:
                 self.pace.after_call(accepted=accepted)
 
     def _learn(self, message: str) -> None:
+        """Take over the limit that a refusal names; one that names none, as a proxy's, says just: slower."""
         limit = _LIMIT.search(message)
+        if limit is None:
+            self.pace.slower()
         # The limit per second only ever meets a burst; the pace keeps below it anyway.
-        if limit and int(limit["window_ms"]) >= _SHORTEST_WINDOW_MS and int(limit["tokens"]):
+        elif int(limit["window_ms"]) >= _SHORTEST_WINDOW_MS and int(limit["tokens"]):
             self.pace.learn(int(limit["tokens"]), int(limit["window_ms"]) / 1000)
 
     def _guarded(self, send: Callable[[], httpx.Response], expected: answers.Expected) -> httpx.Response:

@@ -30,7 +30,7 @@ WORDS = "TOO_MANY_WORDS"
 
 _NUL = b"\\u0000"
 _READ_ONLY = frozenset({"searchVector", "updatedBy"})
-_NEVER_NULL_YET_FINE = frozenset({"id", "position", "createdBy", "createdAt", "updatedAt"})
+_NEVER_NULL_YET_FINE = frozenset({"id", "position", "createdBy"})
 _LONG_RECORD_BYTES = 200_000
 _MOST_WORD_BYTES = 1_000_000
 _WORD_BYTES = 8

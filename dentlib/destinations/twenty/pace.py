@@ -18,6 +18,10 @@ FIRST_MARGIN_S = 0.012
 _WIDEN_S = 0.012
 _FORGET_SHARE = 0.0007
 _RESERVED_SHARE = 0.4
+_SLOWER = 1.15
+_SLOWEST_STEP_S = 10.0
+_CLOSE_CALLS = 60
+ASSUMED_CALLS = 100
 _LONGEST_BURST = 60  # a second window of 100 calls in 1 s is never reached
 
 
@@ -35,6 +39,7 @@ class Pace:
         self._tokens = self._reserve = 0
         self._last_sent_s = clock.monotonic()
         self._write_off_next = True
+        self._since_refusal = _CLOSE_CALLS
         self.margin_s = FIRST_MARGIN_S
         if calls_per_minute:
             self.learn(calls_per_minute, WINDOW_S)
@@ -56,6 +61,17 @@ class Pace:
             self._limit, self._step_s = tokens, step_s
             self._tokens = tokens
             self._reserve = max(math.ceil(tokens * _RESERVED_SHARE), tokens - _LONGEST_BURST)
+
+    def slower(self) -> None:
+        """Take in a refusal that names no limit: assume Twenty's usual one, or less than so far when it comes again.
+
+        One refusal in sixty calls is the network's; two say that the server allows less.
+        """
+        if not self._limit:
+            self.learn(ASSUMED_CALLS, WINDOW_S)
+        elif self._since_refusal < _CLOSE_CALLS:
+            self._step_s = min(self._step_s * _SLOWER, _SLOWEST_STEP_S)
+        self._since_refusal = 0
 
     def before_call(self) -> None:
         """Wait until the model says that the next call is accepted, and count it as sent."""
@@ -88,6 +104,7 @@ class Pace:
             self._last_sent_s = now_s
             self.margin_s = min(self.margin_s + _WIDEN_S, self._step_s / 4)
             return
+        self._since_refusal += 1
         self.margin_s -= (self.margin_s - FIRST_MARGIN_S) * _FORGET_SHARE
         if now_s - self._last_sent_s > self._step_s:
             self._tokens = max(0, self._tokens - 1) if self._write_off_next else self._tokens
