@@ -87,7 +87,8 @@ def _person(known: dict[str, OwnerRow], key: str) -> OwnerRow | None:
 def with_owners(desk: Desk, now: Mapped, assigned: dict[str, str], by: str, rehearsal: Path | None) -> Mapped:
     """Return the map with these owners. Without `rehearsal` (a file to write it to instead) the engagement's map keeps
     them, and approvals that held are given again in the name of `by`."""
-    if not assigned:
+    before = now.map.pair.owners.assigned if now.map.pair.owners else {}
+    if all(before.get(key, "").lower() == address.lower() for key, address in assigned.items()):
         return now
     if rehearsal is not None:
         mapping.write_assigned(desk.engagement.map_file, assigned, into=rehearsal)

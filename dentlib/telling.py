@@ -188,10 +188,12 @@ def to_decide(name: str, undecided: Undecided | None, folder: Path) -> list[str]
         return []
     lines, files = [], []
     if undecided.conflicts:
-        lines.append(f"{len(undecided.conflicts):,} fields changed on both sides: the CRM's value was kept")
+        n = len(undecided.conflicts)
+        lines.append(f"{n:,} value{'s' * (n > 1)} changed on both sides: the CRM's stay until somebody decides")
         files.append(folder / loading.CONFLICTS_FILE)
     if undecided.missing:
-        lines.append(f"{len(undecided.missing):,} records whose row (or that themselves) are gone: listed, not touched")
+        n = len(undecided.missing)
+        lines.append(f"{n:,} record{'s' * (n > 1)} gone from the export (or from the CRM): listed, not touched")
         files.append(folder / loading.DELETIONS_FILE)
     given = " ".join(f"--from {file}" for file in files)
     return [*lines, f'fill in the column decision, then: dentlib decide {name} {given} --by "A. Analyst"']

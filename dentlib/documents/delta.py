@@ -48,6 +48,10 @@ def tables(facts: RunFacts) -> tuple[Table, ...]:
     return tuple(found)
 
 
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"
+
+
 def told(facts: RunFacts) -> str:
     """Return the end of the page's first sentence."""
     gone, both = sum(n for _, n in facts.gone), sum(n for *_, n in facts.conflicts)
@@ -63,12 +67,12 @@ def asked(facts: RunFacts) -> list[str]:
     found = []
     if gone:
         found.append(
-            f"{numbers.things(gone, 'record')} were kept whose row is gone from the export: say which of them are to "
+            f"{numbers.things(gone, 'record')} {_were(gone)} kept whose row is gone from the export: say which of them are to "
             f"be deleted, marked or kept, in deletions.csv of this delta's folder; {way}."
         )
     if both:
         found.append(
-            f"{numbers.things(both, 'field')} were changed both in the source and in the CRM: say whose value is "
+            f"{numbers.things(both, 'value')} {_were(both)} changed both in the source and in the CRM: say whose value is "
             f"right, in conflicts.csv of this delta's folder; {way}."
         )
     return found

@@ -35,6 +35,7 @@ from dentlib.loading import (  # noqa: E402
     plan_delta,
     switches_off,
 )
+from dentlib.loading.deciding import _Doing  # noqa: E402
 from dentlib.loading.decisions import decided_missing, standing_conflicts  # noqa: E402
 
 HOW = {"1": "delete", "2": "mark", "3": "keep", "5": "ours", "6": "theirs", "7": "ours"}
@@ -87,10 +88,30 @@ def decide_once(folder: Path, killer: Any) -> dict[str, Any]:
     return told
 
 
+def plant_noted_first() -> None:
+    """Plant a bug: a deletion is noted as done before the record is destroyed."""
+
+    def hasty(self: Any, deletions: Any) -> None:
+        first = deletions[0].current
+        rows = [(d.current.source_key, d.current.record_id, d.current.row_hash) for d in deletions]
+        call = self._ledger.begin_call(
+            run=self._run_id, step=first.step, object_name=first.object, op="destroy", tag="decided", rows=rows
+        )
+        self._ledger.end_call(call, run=self._run_id, result="written")
+        self._hook("outcome committed")
+        self._looking.destination.destroy(first.object, [d.current.record_id for d in deletions], "hasty")
+        self._carried.done["delete"] += len(deletions)
+
+    _Doing._destroy_batch = hasty  # type: ignore[method-assign]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--control", choices=["", "noted-first"], default="")
     parser.add_argument("--every", type=int, default=1)
     options = parser.parse_args()
+    if options.control:
+        plant_noted_first()
     root = Path(tempfile.mkdtemp(prefix="decide-points-"))
     killer = crash_points.Killer
     try:
