@@ -67,12 +67,12 @@ def asked(facts: RunFacts) -> list[str]:
     found = []
     if gone:
         found.append(
-            f"{numbers.things(gone, 'record')} {_were(gone)} kept whose row is gone from the export: say which of them are to "
-            f"be deleted, marked or kept, in deletions.csv of this delta's folder; {way}."
+            f"{numbers.things(gone, 'record')} {_were(gone)} kept whose row is gone from the export: say which of them "
+            f"are to be deleted, marked or kept, in deletions.csv of this delta's folder; {way}."
         )
     if both:
         found.append(
-            f"{numbers.things(both, 'value')} {_were(both)} changed both in the source and in the CRM: say whose value is "
-            f"right, in conflicts.csv of this delta's folder; {way}."
+            f"{numbers.things(both, 'value')} {_were(both)} changed both in the source and in the CRM: say whose value "
+            f"is right, in conflicts.csv of this delta's folder; {way}."
         )
     return found
