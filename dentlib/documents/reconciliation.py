@@ -87,7 +87,7 @@ def _readback(found: ReconciliationFacts) -> Section:
                     Column("Right", "status"),
                 ),
                 rows=tuple(_count_row(s) for s in found.steps),
-            ),
+            ).without_empty(),
         ),
     )
 
@@ -301,7 +301,7 @@ def _links(found: ReconciliationFacts) -> Table:
             )
             for x in found.links
         ),
-    )
+    ).without_empty()
 
 
 def _groups(found: ReconciliationFacts) -> Table:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from dentlib.loading.differences import SAME, Kind, explain
-from dentlib.loading.ledger import Current, Entry, Ledger
+from dentlib.loading.ledger import Adopted, Current, Entry, Ledger
 from dentlib.loading.measures import Links, Measured
 from dentlib.loading.readback import is_empty, normalise_equal
 from dentlib.loading.reading import Expected
@@ -30,6 +30,7 @@ ASKED_ABOUT = 20_000
 
 _NOT_LIKENESS = frozenset({"id", "sourceSystemId", "createdAt", "updatedAt", "createdBy", "position"})
 MATCH_ONLY = "match_only"
+SOURCE_ID = "sourceSystemId"
 
 LastWrites = Callable[[Sequence[str]], Mapping[str, LastWrite]]
 
@@ -57,12 +58,12 @@ class Found:
     matched: int = 0
     looked_at: int = 0
     read_back: int = 0
-    marked: int = 0  # of those read back: they carry the source id by which the destination is asked to count
+    unmarked: int = 0  # records that were there before us and don't carry our source id: no count by it finds them
     missing: list[str] = field(default_factory=list)
     explanations: Counter[tuple[str, Kind, str]] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     seen: list[tuple[str, str, int | None]] = field(default_factory=list)  # record id, source id, likeness
-    alike_by: set[str] = field(default_factory=set)  # the fields by which others' records are told to be the same
+    alike_by: tuple[str, ...] = ()  # the fields by which others' records are told to be the same
     _named: Counter[tuple[str, Kind]] = field(default_factory=Counter)
 
     def name(self, difference: Difference) -> None:
@@ -98,9 +99,11 @@ class StepComparison:
         self._file_keys = file_keys
         self._trouble = ledger.trouble(run_id, step.name)
         self._adopted = ledger.adopted(step.name)
+        self._filled = filled_fields(ledger, step.name, self._adopted)
         self._kept = kept_values(ledger, step.name)
         self._block: tuple[int, dict[str, JSON]] = (0, {})
         self._asked = 0
+        self._names: set[str] = set()
         self.found = Found(Measured(types), links)
 
     def confirmed(self, rows: Sequence[Expected]) -> list[Expected]:
@@ -122,27 +125,43 @@ class StepComparison:
         """Compare a page of records with what was read of them."""
         open_: list[tuple[str, str, Kind, str, Any]] = []
         meant: dict[str, JSON] = {}
+        identical: dict[str, int] = {}
+        linked: dict[str, list[tuple[str, str]]] = {}
+        theirs: set[tuple[str, str]] = set()
         for row in page:
             assert row.current is not None
             record_id = row.current.record_id
             intended = meant[record_id] = self._meant(row, row.current)
             self.found.looked_at += 1
-            self.found.links.expect(self.found.links.of(intended, self._types))
+            linked[record_id] = self.found.links.of(intended)
+            self.found.links.expect(linked[record_id])
             record = stored.get(record_id)
             if record is None:
                 self.found.missing.append(record_id)
                 continue
             self.found.read_back += 1
+            filled = self._filled.get(row.source_key)
+            if filled is not None and self._step.source_prefix:
+                self.found.unmarked += not str(record.get(SOURCE_ID) or "").startswith(self._step.source_prefix)
             for name, value in intended.items():
-                kind, how = explain(value, record.get(name), self._types.get(name, ""), self._defaults.get(name))
+                there = record.get(name)
+                if value == there:
+                    identical[name] = identical.get(name, 0) + 1
+                    continue
+                kind, how = explain(value, there, self._types.get(name, ""), self._defaults.get(name))
                 if kind in SAME:
                     self.found.explanations[name, kind, how] += 1
+                elif filled is not None and name not in filled:
+                    theirs.add((record_id, name))
+                    self.found.name(Difference(record_id, name, Kind.KEPT, "it was there before us and was left alone"))
                 else:
-                    open_.append((record_id, name, kind, how, record.get(name)))
-        theirs = self._settle(open_)
+                    open_.append((record_id, name, kind, how, there))
+        for name, n in identical.items():
+            self.found.explanations[name, Kind.IDENTICAL, ""] += n
+        theirs |= self._settle(open_)
         for record_id, intended in meant.items():
             if record_id in stored:
-                self._measure(record_id, intended, stored[record_id], theirs)
+                self._measure(record_id, intended, stored[record_id], linked[record_id], theirs)
 
     # ---- what was meant ----------------------------------------------------------------------------------------
 
@@ -199,35 +218,56 @@ class StepComparison:
 
     # ---- sums, groups, links -----------------------------------------------------------------------------------
 
-    def _measure(self, record_id: str, intended: JSON, stored: JSON, theirs: set[tuple[str, str]]) -> None:
+    def _measure(
+        self,
+        record_id: str,
+        intended: JSON,
+        stored: JSON,
+        linked: Sequence[tuple[str, str]],
+        theirs: set[tuple[str, str]],
+    ) -> None:
         measured, links = self.found.measured, self.found.links
-        for name, value in intended.items():
+        for name in measured.names & intended.keys():
             if theirs and (record_id, name) in theirs:
                 measured.left_out[name] += 1
             else:
-                measured.take(name, value, stored.get(name))
-        for name, parent in links.of(intended, self._types):
+                measured.take(name, intended[name], stored.get(name))
+        for name, parent in linked:
             if theirs and (record_id, name) in theirs:
+                measured.left_out[name] += 1
                 links.expected[name] -= 1
             else:
                 links.take(record_id, name, parent, stored.get(name))
-        source_id = str(stored.get("sourceSystemId") or "")
-        self.found.marked += bool(self._step.source_prefix) and source_id.startswith(self._step.source_prefix)
-        self.found.alike_by |= intended.keys() - self._unlike
+        if not intended.keys() <= self._names:
+            self._names |= intended.keys()
+            self.found.alike_by = tuple(sorted(self._names - self._unlike))
         alike = likeness(stored, self.found.alike_by) if intended else None
-        self.found.seen.append((record_id, source_id, alike))
+        self.found.seen.append((record_id, str(stored.get(SOURCE_ID) or ""), alike))
 
 
 _NOTHING = object()
 
 
-def likeness(record: JSON, names: Collection[str]) -> int | None:
+def likeness(record: JSON, names: Sequence[str]) -> int | None:
     """Return a fingerprint of what a record holds in these fields; None where that is less than two values."""
-    values = [[n, record[n]] for n in sorted(names) if not is_empty(record.get(n))]
+    values = [(n, v) for n in names if (v := record.get(n)) and not (isinstance(v, dict) and is_empty(v))]
     if len(values) < 2:
         return None
     digest = hashlib.blake2b(orjson.dumps(values, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+def filled_fields(ledger: Ledger, step: str, adopted: Mapping[str, Adopted]) -> dict[str, set[str]]:
+    """Return the fields that we wrote of each record that was there before us, by source key."""
+    filled: dict[str, set[str]] = {key: set() for key in adopted}
+    if filled:
+        where = "kind = 'call' AND body ->> 'op' = 'update' AND body ->> 'step' = ?"
+        for entry in ledger.entries(where, step):
+            if any(row[0] in filled for row in entry.body["rows"]):
+                for row, sent in zip(entry.body["rows"], entry.records("sent"), strict=True):
+                    if row[0] in filled:
+                        filled[row[0]] |= sent.keys()
+    return filled
 
 
 def kept_values(ledger: Ledger, step: str) -> dict[tuple[str, str], Any]:

@@ -68,6 +68,10 @@ class Measured:
     sums: dict[tuple[str, str], Sum] = field(default_factory=dict)  # (field, unit)
     groups: dict[tuple[str, str], tuple[Counter[str], Counter[str]]] = field(default_factory=dict)  # (field, kind)
     left_out: Counter[str] = field(default_factory=Counter)
+    names: frozenset[str] = field(init=False)  # the fields that are measured
+
+    def __post_init__(self) -> None:
+        self.names = frozenset(name for name, kind in self.types.items() if kind in MEASURES)
 
     def take(self, name: str, intended: Any, stored: Any) -> None:
         """Add one field of one record to both sides."""
@@ -75,9 +79,12 @@ class Measured:
             if kind in _SUMMED:
                 self._sum(name, kind, intended, stored)
             else:
-                sent, kept = self.groups.setdefault((name, kind), (Counter(), Counter()))
-                sent.update(_GROUPED[kind](intended))
-                kept.update(_GROUPED[kind](stored))
+                group = self.groups.get((name, kind))
+                if group is None:
+                    group = self.groups[name, kind] = (Counter(), Counter())
+                for side, value in zip(group, (intended, stored), strict=True):
+                    for member in _GROUPED[kind](value):
+                        side[member] += 1
 
     def _sum(self, name: str, kind: str, intended: Any, stored: Any) -> None:
         unit, value = _SUMMED[kind](intended)
@@ -165,6 +172,7 @@ class Links:
     first: int  # number of the first link in the control tables
     prefixes: tuple[str, ...]
     members: frozenset[str]
+    types: Mapping[str, str]
     kinds: dict[str, str] = field(default_factory=dict)  # field: kind
     numbers: dict[str, int] = field(default_factory=dict)
     expected: Counter[str] = field(default_factory=Counter)
@@ -172,21 +180,25 @@ class Links:
     moved_count: Counter[str] = field(default_factory=Counter)
     parents: dict[tuple[int, str], list[int]] = field(default_factory=dict)  # (link, parent): sent, stored
     moved: list[tuple[int, str, str, str]] = field(default_factory=list)  # link, child, sent, stored
+    columns: tuple[str, ...] = field(init=False)
+    texts: tuple[str, ...] = field(init=False)
 
-    def of(self, intended: JSON, types: Mapping[str, str]) -> list[tuple[str, str]]:
+    def __post_init__(self) -> None:
+        self.columns = tuple(n for n, kind in self.types.items() if kind == "UUID" and n.endswith("Id"))
+        self.texts = tuple(n for n, kind in self.types.items() if kind == "TEXT" and n != "sourceSystemId")
+
+    def of(self, intended: JSON) -> list[tuple[str, str]]:
         """Return the links that a record was sent with, as (field, parent)."""
         found = []
-        for name, value in intended.items():
-            if not isinstance(value, str):
-                continue
-            kind = types.get(name)
-            if kind == "UUID" and name.endswith("Id") and value:
+        for name in self.columns:
+            if value := intended.get(name):
                 self._know(name, "owner" if value in self.members else "link")
-            elif kind == "TEXT" and name != "sourceSystemId" and value.startswith(self.prefixes) and " " not in value:
+                found.append((name, value))
+        for name in self.texts:
+            value = intended.get(name)
+            if isinstance(value, str) and value.startswith(self.prefixes) and " " not in value:
                 self._know(name, "family")
-            else:
-                continue
-            found.append((name, value))
+                found.append((name, value))
         return found
 
     def _know(self, name: str, kind: str) -> None:

@@ -94,11 +94,13 @@ def expected(
     payload = "payload"
     if chosen is not None:
         con.execute(
-            f"CREATE OR REPLACE TABLE reconcile.chosen AS SELECT record_id FROM {table_of(step)} "
+            f"CREATE OR REPLACE TABLE reconcile.chosen AS SELECT source_key FROM {table_of(step)} "
             "ORDER BY md5(? || record_id::VARCHAR), record_id LIMIT ?",
             [str(seed), chosen],
         )
-        payload = "CASE WHEN record_id IN (SELECT record_id FROM reconcile.chosen) THEN payload END"
+        for key in ledger.adopted(step.name):  # records that were there before us are all read: few, and told apart
+            con.execute("INSERT INTO reconcile.chosen VALUES (?)", [key])
+        payload = "CASE WHEN source_key IN (SELECT source_key FROM reconcile.chosen) THEN payload END"
     where = "WHERE in_sample" if only_sample else ""
     cursor = con.cursor().execute(
         f"SELECT source_key, record_id::VARCHAR, row_hash, {payload} FROM {table_of(step)} {where}"

@@ -20,7 +20,7 @@ from dentlib.checks import run_suite
 from dentlib.clock import Clock, SystemClock
 from dentlib.errors import UsageError
 from dentlib.facts import CheckFacts
-from dentlib.loading.comparing import Found, StepComparison
+from dentlib.loading.comparing import SOURCE_ID, Found, StepComparison
 from dentlib.loading.control import Control
 from dentlib.loading.files import file_keys
 from dentlib.loading.ledger import Ledger
@@ -41,7 +41,6 @@ READ_ROWS = 500
 FILES_AT_ONCE = 50
 """Files whose addresses are asked for in one call, and that are fetched again together after a break."""
 
-SOURCE_ID = "sourceSystemId"
 _FILES = """
     SELECT c.record_id, u.sha256 FROM upload AS u JOIN current AS c USING (step, source_key)
     WHERE u.step = ? AND u.state = 'sent' AND c.state = 'live'
@@ -201,6 +200,8 @@ class _Reading:
 
     def _comparison(self, step: LoadStep, steps: Sequence[LoadStep], run_id: str, pages: Pages) -> StepComparison:
         described = self._schema.objects[step.object_name]
+        types = field_types(described)
+        prefixes = tuple(s.source_prefix for s in steps if s.source_prefix)
 
         def last_writes(ids: Sequence[str]) -> Mapping[str, LastWrite]:
             return pages.call(lambda: self._ask(lambda: self._destination.last_writes(step.object_name, ids)))
@@ -209,10 +210,10 @@ class _Reading:
             self._ledger,
             step,
             run_id=run_id,
-            types=field_types(described),
+            types=types,
             defaults={f.name: f.default for f in described.fields.values() if f.default is not None},
             unique=frozenset(f.name for f in described.fields.values() if f.unique),
-            links=Links(self._links, tuple(s.source_prefix for s in steps if s.source_prefix), self._members),
+            links=Links(self._links, prefixes, self._members, types),
             last_writes=last_writes,
             file_keys=partial(file_keys, self._destination, step),
         )
@@ -255,7 +256,7 @@ class _Reading:
         """Count at the destination again, by source id; where records carry none, those that were found by their id."""
         if step.source_prefix:
             there = self._ask(lambda: self._destination.count(step.object_name, source_prefix=step.source_prefix))
-            expected_there = live - (found.read_back - found.marked)  # others' records that stand for ours keep theirs
+            expected_there = live - found.unmarked  # others' records that stand for ours keep their own
         else:
             there, expected_there = found.read_back, found.looked_at
         self._control.counts(step, found, live=live, there=there, expected_there=expected_there)
@@ -275,6 +276,6 @@ class _Reading:
             if there <= scope.live[name] - missing:
                 self._control.no_strangers([s.name for s in of_object])
                 continue
-            alike = {s.name: frozenset(read[s.name].alike_by) for s in of_object}
+            alike = {s.name: read[s.name].alike_by for s in of_object}
             marked = SOURCE_ID in self._schema.objects[name].fields
             strangers.look(name, of_object, alike, marked=marked)

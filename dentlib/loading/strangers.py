@@ -35,7 +35,7 @@ class Strangers:
         self._patience = patience
 
     def look(
-        self, object_name: str, steps: Sequence[LoadStep], names: Mapping[str, frozenset[str]], *, marked: bool
+        self, object_name: str, steps: Sequence[LoadStep], names: Mapping[str, Sequence[str]], *, marked: bool
     ) -> None:
         """Find and name them. `names`: the fields by which a step's records are alike. `marked`: has source ids."""
         self._know(object_name)
@@ -92,7 +92,7 @@ class Strangers:
         self._name(step, [rid for (rid,) in rows], "unknown", "it carries a source id of ours; we never wrote it")
         self._con.execute("UPDATE reconcile.counts SET unknown = ? WHERE step = ?", [len(rows), step.name])
 
-    def _twins(self, object_name: str, steps: Sequence[LoadStep], names: Mapping[str, frozenset[str]]) -> None:
+    def _twins(self, object_name: str, steps: Sequence[LoadStep], names: Mapping[str, Sequence[str]]) -> None:
         """Name records of others that hold the same as one of ours in every field that the step writes."""
         ids = [rid for (rid,) in self._con.execute("SELECT record_id FROM reconcile.strangers").fetchall()]
         if len(ids) > MOST_STRANGERS:
