@@ -22,7 +22,11 @@ Kinds of entries and their bodies:
     upload        step, key, object, field, path, sha256, ticket, state (begun | sent | void)
     conflicts     step, rows [[source key, record id, object, field]]; block: {"was": [{base, meant, stored}]}
     kept          the same, of fields that a record had before us and keeps by the map's rule
-    snapshot, deletions, probe, rollback, rollback_end
+    deletions     part, rows [[step, source key, record id, object, why, "", fields changed in the CRM]]
+    decision      what (conflicts | deletions), by, rows [[listing's entry, row number, decision]]
+    lost          rows [[step, source key, record id, object]]: records of ours that others should point to, and gone
+    owners        by, assigned {key of the staff: member's e-mail}
+    snapshot, probe, rollback, rollback_end
 """
 
 from __future__ import annotations

@@ -181,9 +181,12 @@ def _missing(looking: Looking, deletions: Sequence[Deletion], run_id: str, settl
 
 
 def _lost(looking: Looking, decided: Mapping[Place, Decided], run_id: str, settled: Counter[str]) -> Iterator[Absent]:
-    """Yield records that this run wanted to update and that are not in the destination any more."""
+    """Yield records that this run wanted to update, or to point to, and that are not in the destination any more."""
     sql = "SELECT step, source_key, code FROM trouble WHERE run = ? AND code IN (?, ?) ORDER BY step, source_key"
-    for step, key, code in list(looking.ledger.rows(sql, run_id, GONE, IN_BIN)):
+    lost = {(step, key): code for step, key, code in looking.ledger.rows(sql, run_id, GONE, IN_BIN)}
+    for entry in looking.ledger.entries("kind = 'lost' AND run = ?", run_id, blocks=False):
+        lost |= {(step, key): GONE for step, key, _, _ in entry.body["rows"]}
+    for (step, key), code in sorted(lost.items()):
         current = looking.current(step, [key]).get(key)
         if current is None:
             continue

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from dentlib.errors import DestinationError, InDoubt, Refused
 from dentlib.loading.clashes import UniquePath, find_holders, unique_paths
 from dentlib.loading.ledger import Entry, Ledger
+from dentlib.loading.parents import gone_parents, points_nowhere
 from dentlib.loading.patience import Hook, Patience
 from dentlib.loading.readback import differing, field_types
 from dentlib.loading.rows import Row
@@ -88,7 +89,12 @@ class Sender:
         return frozenset(p.field for p in self.unique_paths(object_name))
 
     def clashes(self, step: LoadStep, records: Mapping[str, JSON], refusal: Refused) -> dict[str, Reason]:
-        """Where records (id → fields) were refused for a value that is taken: say of each which record has it."""
+        """Say of records (id → fields) that were refused why, where one look tells it for all of them.
+
+        For a value that is taken: which record has it. For a link to nothing: whose record somebody took away.
+        """
+        if points_nowhere(refusal):
+            return gone_parents(self.ledger, self.destination, records, run_id=self.run_id, patience=self.patience)
         if not is_duplicate(refusal):
             return {}
         paths = self.unique_paths(step.object_name)

@@ -17,7 +17,7 @@ from dentlib.loading.missing import Missing
 from dentlib.loading.rows import Match, Packing, Row, aside_of, fits, matches_of, stream
 from dentlib.loading.sending import Sender, Sent, Written
 from dentlib.loading.updating import FieldConflict, Updated, Updater
-from dentlib.loading.words import EXCUSED, NOT_UNIQUE, parent_failed, too_large
+from dentlib.loading.words import EXCUSED, NOT_UNIQUE, PARENT_GONE, parent_failed, too_large
 from dentlib.model import LoadStep, Outcome
 
 Aside = Sequence[tuple[str, str, str, int]]
@@ -280,6 +280,7 @@ class StepLoad:
         for row, code, _ in part.failed:
             if code in EXCUSED:
                 self._excused += 1
+            if code in EXCUSED - {PARENT_GONE}:
                 self._missing.add(row, self._step.name, code)
             if code == NOT_UNIQUE and row.source_key in known:
                 self._late_updates.append((row, known[row.source_key]))

@@ -13,8 +13,9 @@ Reason = tuple[str, str]
 NOT_UNIQUE = "not_unique"
 """Code of a row with a value that another record has and that must be unique."""
 
-EXCUSED = frozenset(("gone", "in_bin"))
-"""Codes of rows whose record someone took away: for a person to decide, no fault that counts against a budget."""
+PARENT_GONE = "parent_gone"
+EXCUSED = frozenset(("gone", "in_bin", PARENT_GONE))
+"""Codes of rows whose record, or its parent, someone took away: for a person to decide, none counts for a budget."""
 
 _SHORTEST_VALUE = 3
 _LONGEST_WORDS = 300
@@ -105,6 +106,11 @@ def not_ours() -> Reason:
 def parent_failed(parent_step: str) -> Reason:
     """Say that what a record belongs to isn't there."""
     return "parent_failed", f"it belongs to a record of {parent_step} that could not be written"
+
+
+def parent_gone(parent_step: str) -> Reason:
+    """Say that someone destroyed what a record belongs to."""
+    return PARENT_GONE, f"it belongs to a record of {parent_step} that someone destroyed in the destination since"
 
 
 def too_large(max_body_bytes: int) -> Reason:

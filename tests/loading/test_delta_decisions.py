@@ -326,3 +326,18 @@ def test_a_formula_in_a_source_key_does_no_harm(tmp_path: Path) -> None:
     choices, left = read_choices([path])
     assert ([c.ref for c in choices], left) == (["d1-1"], 0)
     assert "cmd" not in repr(line)
+
+
+def test_what_is_new_for_a_destroyed_parent_is_listed_and_does_not_stop_the_delta(practice: Practice) -> None:
+    """The parent's own row did not change, so only the refusal of its child tells; made again when somebody says so."""
+    practice.twenty.destroy("task", [practice.id("visits", "3")], "by_hand")
+    link = {"taskId": practice.id("visits", "3"), practice.link: practice.id("patients", "4")}
+    practice.fields["visit_links"]["second"] = link
+    result, undecided = practice.round()
+    assert by_step(result)["visit_links"] == (0, 0, 1)
+    assert [(r.code, r.count) for r in result.reasons] == [("parent_gone", 1)]
+    listed = [m for m in undecided.missing if m.step == "visits"]
+    assert [(m.source_key, m.why) for m in listed] == [("3", "destroyed in the CRM")]
+    assert practice.decide(undecided, lambda m: "recreate" if m.step == "visits" else "").done == {"recreate": 1}
+    result, undecided = practice.round()
+    assert (by_step(result)["visits"], by_step(result)["visit_links"]) == ((1, 0, 0), (1, 0, 0))
