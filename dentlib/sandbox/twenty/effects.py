@@ -68,7 +68,7 @@ def _run(space: Workspace, kind: str, payload: Json) -> None:
     elif kind == "linked":
         _linked(space, model, ids)
     if obj.name == "person":
-        _workflow_runs(space, ids)
+        _workflow_runs(space, ids, payload.get("triggers", []))
 
 
 def _changed(space: Workspace, model: Model, changes: list[Json]) -> None:
@@ -140,13 +140,10 @@ def _timeline(space: Workspace, target: str, rows: list[Event]) -> None:
     space.state.db.executemany(INSERT_LINK, links)
 
 
-def _workflow_runs(space: Workspace, person_ids: list[str]) -> None:
-    triggers = space.model_named("workflowAutomatedTrigger")
+def _workflow_runs(space: Workspace, person_ids: list[str], trigger_ids: list[str]) -> None:
+    """Start the runs of the triggers that were on when these people were written."""
     runs = space.model_named("workflowRun")
-    rows = space.state.all(
-        "SELECT doc FROM record WHERE ws=? AND obj=? AND deleted_at IS NULL", (space.ws, triggers.obj.slot)
-    )
-    for trigger in (orjson.loads(row[0]) for row in rows):
+    for trigger in load_docs(space, space.model_named("workflowAutomatedTrigger"), trigger_ids):
         if (trigger.get("settings") or {}).get("eventName") != "person.upserted":
             continue
         workflow = load_docs(space, space.model_named("workflow"), [trigger["workflowId"]])

@@ -254,6 +254,8 @@ class Writer:
         return database_error(message if self.space.release.database_words else "Data validation error.")
 
     def _enqueue(self, kind: str, payload: Json) -> None:
+        if self.space.catalog.objects[payload["obj"]].name == "person":
+            payload["triggers"] = live_triggers(self.space)
         self.state.db.execute(
             "INSERT INTO job (ws, kind, payload) VALUES (?,?,?)", (self.space.ws, kind, dumps(payload))
         )
@@ -436,3 +438,12 @@ def _store_parts(doc: Json, name: str, parts: Any, before: Any = None) -> None:
         doc.pop(name, None)
     else:
         doc[name] = kept
+
+
+def live_triggers(space: Workspace) -> list[str]:
+    """The ids of the automated triggers that are on at this moment: asked at the write, not when the worker comes."""
+    rows = space.state.all(
+        "SELECT id FROM record WHERE ws=? AND obj=? AND deleted_at IS NULL",
+        (space.ws, space.model_named("workflowAutomatedTrigger").obj.slot),
+    )
+    return [row[0] for row in rows]
