@@ -18,6 +18,7 @@ from dentlib.facts.forecast import (
     PreviewFacts,
     StepForecast,
 )
+from dentlib.facts.households import HouseholdFacts
 from dentlib.facts.load import (
     CheckFacts,
     CutoverFacts,
@@ -69,6 +70,7 @@ __all__ = [
     "Finding",
     "Forecast",
     "GroupFacts",
+    "HouseholdFacts",
     "IntakeFacts",
     "LinkFacts",
     "MapLine",

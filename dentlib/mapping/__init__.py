@@ -14,8 +14,10 @@ from dentlib.mapping.propose import ColumnProposal, Proposals, propose, write_pr
 from dentlib.mapping.remarks import SetAside, ValueRemark, remark_counts, rows_set_aside, value_remarks
 from dentlib.mapping.sample import choose_sample
 from dentlib.mapping.schema import wanted_schema
+from dentlib.mapping.sharing import SHARED_COLUMNS, household_facts, household_rows
 
 __all__ = [
+    "SHARED_COLUMNS",
     "ColumnProposal",
     "ExplainRow",
     "Formats",
@@ -31,6 +33,8 @@ __all__ = [
     "check_rows",
     "choose_sample",
     "explain",
+    "household_facts",
+    "household_rows",
     "load_map",
     "mapping_facts",
     "owner_rows",

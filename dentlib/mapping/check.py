@@ -157,6 +157,7 @@ def _steps(map: Map) -> Iterator[Problem]:
                 message = error.message if isinstance(error, MapError) else f"unknown name {error}"
                 yield Problem("rule_not_usable", f"{step.step}: {path}", message, "mend the rule")
         yield from _conditions(step, references)
+        yield from _matches(map, step)
         if step not in map.active_steps:
             continue
         present = map.columns[step.from_]
@@ -176,6 +177,24 @@ def _steps(map: Map) -> Iterator[Problem]:
                     message,
                     "name the column under tables:, or decide otherwise",
                 )
+
+
+def _matches(map: Map, step: Step) -> Iterator[Problem]:
+    """What a step compares with the workspace's records, it must fill itself; only numbers may be kept by all."""
+    filled = {*map.fields_of(step), *([SOURCE_ID] if step.prefix else [])}
+    for rule in step.match.by if step.match else ():
+        for path in rule:
+            if path not in filled and path.removesuffix(".primaryPhoneNumber") not in filled:
+                hint = f"this step fills: {', '.join(sorted(filled))}"
+                yield Problem("match_not_usable", f"{step.step}: match", f"the step doesn't fill `{path}`", hint)
+    for path, field in step.fields.items():
+        if field.shared == "keep_all" and "." in path:
+            yield Problem(
+                "shared_not_usable",
+                f"{step.step}: {path}",
+                "an address must be unique in the destination, so not all can keep it",
+                "shared: first_keeps_it",
+            )
 
 
 def _conditions(step: Step, references: References) -> Iterator[Problem]:

@@ -88,8 +88,9 @@ def stored(part: Part) -> str:
         "{'number': x.number, 'countryCode': x.country, 'callingCode': x.calling})"
     )
     whole = (
-        f"{{'primaryPhoneNumber': {first}.number, 'primaryPhoneCountryCode': {first}.country, "
-        f"'primaryPhoneCallingCode': {first}.calling, 'additionalPhones': {rest}}}"
+        f"{{'primaryPhoneNumber': coalesce({first}.number, ''), "
+        f"'primaryPhoneCountryCode': coalesce({first}.country, ''), "
+        f"'primaryPhoneCallingCode': coalesce({first}.calling, ''), 'additionalPhones': {rest}}}"
     )
     return f"CASE WHEN len({part.column}) > 0 THEN {whole} END"
 

@@ -19,6 +19,7 @@ from dentlib.mapping.owners import OWNERS, fallback_member, match_owners
 from dentlib.mapping.payload import ROWS
 from dentlib.mapping.references import field_sql, routing
 from dentlib.mapping.schema import link_columns
+from dentlib.mapping.sharing import make_table
 from dentlib.mapping.staging import CONTENT_KEY, stage
 from dentlib.mapping.values import ValueContext
 from dentlib.mapping.work_step import StepWork
@@ -214,6 +215,7 @@ def _make_schemas(con: duckdb.DuckDBPyConnection, context: PrepareContext) -> No
         f"CREATE TABLE {PREPARED_PROBLEMS} (step VARCHAR, source_key VARCHAR, field VARCHAR, code VARCHAR, "
         "reason VARCHAR, source_file VARCHAR, source_row BIGINT, count BIGINT, detail VARCHAR)"
     )
+    make_table(con)
     known = reasons()
     con.register("reason_rows", pa.table({"code": list(known), "text": list(known.values())}))
     con.execute("CREATE OR REPLACE TEMP TABLE reasons AS SELECT * FROM reason_rows")

@@ -40,7 +40,7 @@ class Compiled:
     raw: str = "NULL::VARCHAR"
     label: str = ""
     keep_in: str = ""
-    shared: bool = False
+    shared: str = ""
     fates: tuple[Fate, ...] = field(default_factory=tuple)
 
 
@@ -234,7 +234,7 @@ class RuleCompiler:
         keep = next((d.keep_as_text for d in (invalid, missing, rule.unmapped) if d is not None and d.keep_as_text), "")
         whole = f"CASE {' '.join(cases)} ELSE {value} END" if cases else value
         prefix = "" if raw_has_label else (label or path)
-        return Compiled(path, cell.kind, whole, code, raw, prefix, keep, bool(rule.shared), tuple(fates))
+        return Compiled(path, cell.kind, whole, code, raw, prefix, keep, rule.shared, tuple(fates))
 
     def _code(self, cell: Cell, present: str, bad: str, overriding: list[str]) -> str:
         """Return what is to be told: an override's note, why a value could not be read, or a note on one that could."""

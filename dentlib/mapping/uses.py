@@ -140,7 +140,11 @@ def describe(rule: FieldRule) -> str:
     if rule.template:
         words.append("part of a text")
     if rule.shared:
-        words.append("first keeps it")
+        words.append(
+            {"first_keeps_it": "the first keeps what several share", "keep_all": "kept by all who share it"}[
+                rule.shared
+            ]
+        )
     if rule.overrides:
         words.append("with exceptions")
     return ", ".join(words)

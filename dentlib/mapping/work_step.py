@@ -20,6 +20,7 @@ from dentlib.mapping.references import FILE_TABLE, References
 from dentlib.mapping.related import aggregate_related
 from dentlib.mapping.rules import Compiled, Fate, RuleCompiler
 from dentlib.mapping.schema import ORIGINAL_DATE, SOURCE_ID
+from dentlib.mapping.sharing import Sharing
 from dentlib.mapping.values import ValueContext
 from dentlib.model import PREPARED_OUTCOMES, PREPARED_PROBLEMS, Member
 from dentlib.pairs import Step
@@ -198,9 +199,12 @@ class StepWork:
         step = self._step
         rows = f"SELECT * EXCLUDE (fate) FROM {judged} WHERE fate IS NULL"
         overflow: dict[str, str] = {}
+        sharing = Sharing(self._con, step, self._engagement, self._record_id(), has_matches=self._has_matches)
         for c in fields:
-            if c.shared:
-                rows = self._first_keeps_it(rows, c.path)
+            if c.shared == "first_keeps_it" and c.kind == "phones":
+                rows = sharing.first_keeps_number(rows, c.path)
+            elif c.shared == "first_keeps_it":
+                rows = sharing.first_keeps_it(rows, c.path)
                 overflow[c.path] = quoted("o_" + c.path)
         kept, extra = self._kept_as_text([*fields, *created], links)
         parts = [Part(c.path, c.kind, quoted("v_" + c.path)) for c in fields if c.path not in kept]
@@ -223,6 +227,9 @@ class StepWork:
             f"false AS in_sample, {owner_key} AS owner_key{columns} "
             f"FROM (SELECT *, {digest} AS _digest{extra} FROM ({rows}))"
         )
+        for c in fields:
+            if c.shared == "keep_all" and c.kind == "phones":
+                sharing.note_numbers(self._table, c.path)
         return self._payload([replace(p, column=quoted(p.path)) for p in parts], overflow, bool(created))
 
     def _record_id(self) -> str:
@@ -277,49 +284,3 @@ class StepWork:
             extra += f", nullif(concat_ws(chr(10), {', '.join([*own, *texts])}), '') AS keep_{ordinal}"
             kept[path] = f"keep_{ordinal}"
         return kept, extra
-
-    def _first_keeps_it(self, rows: str, path: str) -> str:
-        """Give a value that must be unique to the row that holds it already, else to the first that has it.
-
-        The others keep it as a further value. A value that a record of an earlier round holds, while no row of this
-        one does, stays taken: its holder gives it up first, or a person decides about a record whose row is gone.
-        """
-        value, mine = quoted("v_" + path), f"object = {literal(self._step.to)} AND path = {literal(path)}"
-        own_key = literal(self._step.prefix + ":") + " || _key"
-        digest = record_digest_sql(self._engagement, self._step.step, "_key")
-        self._con.execute(
-            f"CREATE OR REPLACE TEMP TABLE candidates AS "
-            f"SELECT _id, _key, _file, _row, {value} AS v{', matched_id' if self._has_matches else ''} "
-            f"FROM ({rows}) WHERE {value} IS NOT NULL"
-        )
-        self._con.execute(
-            f"CREATE OR REPLACE TEMP TABLE not_first AS WITH "
-            f"mine AS (SELECT value, any_value(holder) AS holder FROM temp.taken WHERE {mine} GROUP BY value), "
-            f"held AS (SELECT value, record_id FROM temp.held WHERE {mine}), "
-            f"repeated AS (SELECT v FROM temp.candidates GROUP BY v HAVING count(*) > 1 UNION SELECT value FROM mine "
-            f"UNION SELECT value FROM held), "
-            f"c AS (SELECT *, {digest} AS _digest FROM temp.candidates SEMI JOIN repeated USING (v)), "
-            f"asked AS (SELECT c.* EXCLUDE (_digest), mine.holder AS taken_by, held.record_id AS held_by, "
-            f"coalesce(held.record_id = {self._record_id()}::VARCHAR, false) AS holds FROM c "
-            f"LEFT JOIN mine ON mine.value = c.v LEFT JOIN held ON held.value = c.v), "
-            f"judged AS (SELECT *, row_number() OVER turns AS turn, first_value({own_key}) OVER turns AS first_key, "
-            f"held_by IS NOT NULL AND NOT bool_or(holds) OVER (PARTITION BY v) AS not_free FROM asked "
-            f"WINDOW turns AS (PARTITION BY v ORDER BY holds DESC, _id)) "
-            f"SELECT *, CASE WHEN taken_by IS NOT NULL THEN taken_by "
-            f"WHEN not_free THEN 'a record of an earlier round' ELSE first_key END AS holder FROM judged "
-            f"WHERE turn > 1 OR taken_by IS NOT NULL OR not_free"
-        )
-        self._con.execute(
-            f"INSERT INTO temp.taken SELECT {literal(self._step.to)}, {literal(path)}, v, {own_key} "
-            f"FROM temp.candidates ANTI JOIN not_first USING (_id)"
-        )
-        self._con.execute(
-            f"INSERT INTO {PREPARED_PROBLEMS} SELECT {literal(self._step.step)}, _key, {literal(path)}, "
-            f"'shared_value', (SELECT text FROM temp.reasons WHERE code = 'shared_value'), _file, _row, 1, "
-            f"'kept by ' || holder FROM not_first ORDER BY _id"
-        )
-        return (
-            f"SELECT r.* REPLACE (CASE WHEN n._id IS NULL THEN r.{value} END AS {value}), "
-            f"CASE WHEN n._id IS NOT NULL THEN r.{value} END AS {quoted('o_' + path)} "
-            f"FROM ({rows}) AS r LEFT JOIN not_first AS n ON n._id = r._id"
-        )

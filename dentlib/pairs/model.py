@@ -101,7 +101,8 @@ class FieldRule(_Rule):
     `apply`: value functions (see `dentlib.mapping.values`); without it the one of the source field's own type.
     `at`: local time of day for a date that becomes a point in time. `values`: canonical source value → option.
     `values_matching`: values that match this regular expression stand for themselves.
-    `shared: first_keeps_it`: a unique field; later rows with the same value keep it where it need not be unique.
+    `shared`: what several people have in common, an address or a number of the household. `first_keeps_it`: the first
+    row keeps it, the others have it as a further one (an address that must be unique always is so); `keep_all`: all do.
     """
 
     source: Texts = ()
@@ -117,7 +118,7 @@ class FieldRule(_Rule):
     missing: Decision | None = None
     invalid: Decision | None = None
     unmapped: Decision | None = None
-    shared: Literal["first_keeps_it", ""] = ""
+    shared: Literal["first_keeps_it", "keep_all", ""] = ""
     overrides: tuple[Override, ...] = ()
     when_choice: Mapping[str, str] = Field(default_factory=dict)
 
