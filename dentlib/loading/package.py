@@ -30,6 +30,7 @@ IMPORTED = "imported"
 """Tag of calls that the CRM's importer made in our stead."""
 
 _NOT_IMPORTED = "the importer has not made this record"
+_NOTHING: tuple[object, ...] = (None, "", [], {})
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -106,7 +107,7 @@ def _held(con: duckdb.DuckDBPyConnection, step: LoadStep) -> dict[str, int]:
     found: Counter[str] = Counter()
     for chunk in stream(con, step, only_sample=False):
         for row in chunk:
-            found.update(name for name, value in row.payload.items() if value not in (None, "", [], {}))
+            found.update(name for name, value in row.payload.items() if value not in _NOTHING)
     return dict(found)
 
 
@@ -245,9 +246,13 @@ def _enter(ledger: Ledger, step: LoadStep, rows: list[Row], form: Form, run_id: 
             tag=IMPORTED,
             # a record of which something is still to be sent must not look unchanged to the next run
             rows=[
-                (r.source_key, r.record_id, r.row_hash if len(c) == len(r.payload) else f"{IMPORTED}:{r.row_hash}")
-                for r, c in zip(rows, carried, strict=True)
+                (r.source_key, r.record_id, f"{IMPORTED}:{r.row_hash}" if _lacks(r, form) else r.row_hash) for r in rows
             ],
             block={"new": carried},
         )
         ledger.end_call(call, run=run_id, result="found")
+
+
+def _lacks(row: Row, form: Form) -> bool:
+    """Tell whether a row holds something that its file could not carry."""
+    return any(row.payload.get(name) not in _NOTHING for name in form.left)
