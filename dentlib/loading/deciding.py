@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from dentlib.clock import Clock
-from dentlib.loading.decisions import DELETE, RECREATE, record_decisions
+from dentlib.loading.decisions import DELETE, record_decisions
 from dentlib.loading.history import require_no_unfinished_rollback
 from dentlib.loading.judging import Carried, Choice, Destruction, Judged, Judging, Mark, RecordChange, Refusal
 from dentlib.loading.ledger import Ledger
@@ -90,14 +90,16 @@ class _Doing:
         for change in self._judged.changes.values():
             self._carried.done.update(choice.decision for choice, _, _ in change.choices)
         self._carried.done.update(d.choice.decision for d in self._judged.destructions)
-        self._carried.done.update(choice.decision for choice, _, _ in self._judged.recreated)
+        self._carried.done.update(choice.decision for choice, _, _ in self._judged.absent)
 
     def note(self) -> None:
-        """Record the decisions for which nothing had to be sent, and records that are to be made anew."""
-        for choice, row, current in self._judged.recreated:
+        """Record the decisions for which nothing had to be sent; a record that is gone is noted as destroyed."""
+        for choice, row, current in self._judged.absent:
             with self._ledger.transaction():
                 note_gone(self._ledger, [current], self._run_id)
-                record_decisions(self._ledger, "deletions", self._by, [(row.entry, row.number, RECREATE)], self._run_id)
+                record_decisions(
+                    self._ledger, "deletions", self._by, [(row.entry, row.number, choice.decision)], self._run_id
+                )
             self._carried.done[choice.decision] += 1
         with self._ledger.transaction():
             for what, rows in self._judged.notes.items():

@@ -175,6 +175,17 @@ def holding(decided: Mapping[Place, Decided], place: Place, last_write: int) -> 
     return found if found is not None and found.seq > last_write else None
 
 
+def let_go(ledger: Ledger) -> set[Place]:
+    """Return the rows whose record somebody took away in the destination, and which stay without one by decision."""
+    found = set()
+    for place, decided in decided_missing(ledger).items():
+        if decided.decision == KEEP and decided.why in (DESTROYED_THERE, BINNED_THERE):
+            current = ledger.current(place[0], [place[1]]).get(place[1])
+            if current is not None and decided.seq > current.call:
+                found.add(place)
+    return found
+
+
 def newest_missing(ledger: Ledger) -> dict[Place, Absent]:
     """Return the newest listing of deletions, by place: what is gone as far as the last delta knows."""
     first = ledger.last("kind = 'deletions' AND seq > ? AND coalesce(body ->> 'part', 1) = 1", ledger.epoch)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from dentlib.loading.decisions import (
-    DELETE,
+    DESTROYED_THERE,
     KEEP,
     MARK,
     OURS,
@@ -103,7 +103,7 @@ class Judged:
 
     changes: dict[tuple[str, str, str], RecordChange] = field(default_factory=dict)  # by kind, step, key
     destructions: list[Destruction] = field(default_factory=list)
-    recreated: list[tuple[Choice, Absent, Current]] = field(default_factory=list)
+    absent: list[tuple[Choice, Absent, Current]] = field(default_factory=list)
     notes: dict[str, list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
 
     @property
@@ -225,7 +225,9 @@ class Judging:
         """Tell whether this was decided before; a record that is destroyed by now was what `delete` wanted."""
         if current is None:
             done = decided is not None and decided.decision == choice.decision
-            if not done and choice.decision in (DELETE, RECREATE):  # stopped before it noted the decision
+            if (
+                not done and choice.decision in row.choices and choice.decision != MARK
+            ):  # stopped before it noted the decision
                 self._judged.notes["deletions"].append((row.entry, row.number, choice.decision))
                 return True
             return done
@@ -235,6 +237,8 @@ class Judging:
         if choice.decision not in row.choices:
             allowed = " or ".join(row.choices)
             self._carried.refuse(choice, f"this record is {row.why}: it can only be decided as {allowed}")
+        elif choice.decision == KEEP and row.why == DESTROYED_THERE and stored is None:
+            self._judged.absent.append((choice, row, current))
         elif choice.decision == KEEP:
             self._carried.done[KEEP] += 1
             self._judged.notes["deletions"].append((row.entry, row.number, KEEP))
@@ -242,7 +246,7 @@ class Judging:
             if stored is not None:
                 self._carried.refuse(choice, f"it is in the CRM again: {_AGAIN}")
             else:
-                self._judged.recreated.append((choice, row, current))
+                self._judged.absent.append((choice, row, current))
         elif choice.decision == MARK:
             self._look_at_mark(choice, row, current, stored)
         elif self._ledger.entry(current.made).body["op"] != "create":

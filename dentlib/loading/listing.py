@@ -18,6 +18,7 @@ from dentlib.loading.decisions import (
     DESTROYED_THERE,
     GONE,
     IN_BIN,
+    KEEP,
     THEIRS,
     VOID,
     Absent,
@@ -26,6 +27,7 @@ from dentlib.loading.decisions import (
     Place,
     decided_missing,
     holding,
+    let_go,
     list_conflicts,
     list_missing,
     newest_missing,
@@ -175,12 +177,14 @@ def _missing(looking: Looking, deletions: Sequence[Deletion], run_id: str, settl
                     Absent(0, 0, step, current.source_key, current.record_id, object_name, deletion.why, changed)
                 )
         note_gone(ledger, nowhere, run_id)
-    listed += _lost(looking, decided, run_id, settled)
+    listed += _lost(looking, decided, run_id)
+    if stays := let_go(ledger):
+        settled[KEEP] += len(stays)
     list_missing(ledger, run_id, listed)
     return tuple(newest_missing(ledger).values())
 
 
-def _lost(looking: Looking, decided: Mapping[Place, Decided], run_id: str, settled: Counter[str]) -> Iterator[Absent]:
+def _lost(looking: Looking, decided: Mapping[Place, Decided], run_id: str) -> Iterator[Absent]:
     """Yield records that this run wanted to update, or to point to, and that are not in the destination any more."""
     sql = "SELECT step, source_key, code FROM trouble WHERE run = ? AND code IN (?, ?) ORDER BY step, source_key"
     lost = {(step, key): code for step, key, code in looking.ledger.rows(sql, run_id, GONE, IN_BIN)}
@@ -190,9 +194,7 @@ def _lost(looking: Looking, decided: Mapping[Place, Decided], run_id: str, settl
         current = looking.current(step, [key]).get(key)
         if current is None:
             continue
-        if earlier := holding(decided, (step, key), current.call):
-            settled[earlier.decision] += 1
-        else:
+        if holding(decided, (step, key), current.call) is None:
             why = DESTROYED_THERE if code == GONE else BINNED_THERE
             yield Absent(0, 0, step, key, current.record_id, current.object, why)
 

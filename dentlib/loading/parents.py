@@ -35,10 +35,10 @@ def gone_parents(
     if not wanted:
         return {}
     marks = ",".join("?" * len(wanted))
-    sql = f"SELECT record_id, step, source_key, object FROM current WHERE state = 'live' AND record_id IN ({marks})"
-    ours = {rid: (step, key, name) for rid, step, key, name in ledger.rows(sql, *wanted)}
+    sql = f"SELECT record_id, step, source_key, object, state FROM current WHERE record_id IN ({marks})"
+    ours = {rid: (step, key, name, state) for rid, step, key, name, state in ledger.rows(sql, *wanted)}
     by_object: dict[str, list[str]] = defaultdict(list)
-    for rid, (_, _, name) in ours.items():
+    for rid, (_, _, name, _) in ours.items():
         by_object[name].append(rid)
     gone: dict[str, str] = {}
     for name, ids in by_object.items():
@@ -46,8 +46,7 @@ def gone_parents(
             lambda name=name, ids=ids: destination.read(name, ids, deleted=True)  # type: ignore[misc]
         )
         gone |= {rid: ours[rid][0] for rid in ids if rid not in there}
-    if gone:
-        rows = [[ours[rid][0], ours[rid][1], rid, ours[rid][2]] for rid in sorted(gone)]
+    if rows := [[*ours[rid][:2], rid, ours[rid][2]] for rid in sorted(gone) if ours[rid][3] == "live"]:
         ledger.append("lost", {"rows": rows}, run=run_id)
     found = {rid: next((gone[v] for v in sorted(some) if v in gone), "") for rid, some in links.items()}
     return {rid: parent_gone(step) for rid, step in found.items() if step}

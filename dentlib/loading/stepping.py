@@ -11,13 +11,14 @@ from dentlib.errors import DentlibError, UsageError
 from dentlib.facts import StepFacts
 from dentlib.loading.adopting import Adopter
 from dentlib.loading.clashes import KnownClashes
+from dentlib.loading.decisions import let_go
 from dentlib.loading.files import FileRefused, send_file
 from dentlib.loading.ledger import Current
 from dentlib.loading.missing import Missing
 from dentlib.loading.rows import Match, Packing, Row, aside_of, fits, matches_of, stream
 from dentlib.loading.sending import Sender, Sent, Written
 from dentlib.loading.updating import FieldConflict, Updated, Updater
-from dentlib.loading.words import EXCUSED, NOT_UNIQUE, PARENT_GONE, parent_failed, too_large
+from dentlib.loading.words import EXCUSED, NOT_UNIQUE, PARENT_GONE, parent_failed, stays_away, too_large
 from dentlib.model import LoadStep, Outcome
 
 Aside = Sequence[tuple[str, str, str, int]]
@@ -62,6 +63,8 @@ class StepLoad:
         self._adopted = sender.ledger.adopted(step.name)
         self._matches = matches_of(con, step)
         self._clashes = KnownClashes(con, step, sender.unique_paths(step.object_name))
+        self._let_go = {key for name, key in let_go(sender.ledger) if name == step.name}
+        self._left_out = self._left_out_before() if self._let_go else set()
         self._in_flight: Sent | None = None
         self._answered: Sent | None = None  # answered well, outcome not yet committed
         self._changed: list[tuple[Row, Current]] = []
@@ -169,7 +172,10 @@ class StepLoad:
         unchanged: list[Row] = []
         failed: list[tuple[Row, str, str]] = []
         new: list[Row] = []
+        self._leave_out([r for r in chunk if r.source_key in self._let_go])
         for row in chunk:
+            if row.source_key in self._let_go:
+                continue
             current = known.get(row.source_key)
             match = self._match_of(row, current)
             _require_same(row, current, match)
@@ -192,6 +198,22 @@ class StepLoad:
         self._fail(failed)
         self._update(at_least=self._sender.destination.capabilities.batch_rows)
         return new
+
+    def _leave_out(self, rows: list[Row]) -> None:
+        """Count rows that stay without a record by decision; record them once for each run."""
+        self._counts[Outcome.EXCLUDED] += len(rows)
+        fresh = [r for r in rows if r.source_key not in self._left_out]
+        if fresh:
+            code, words = stays_away()
+            told = [[r.source_key, r.record_id, code, words, None, None] for r in fresh]
+            body = {"step": self._step.name, "outcome": Outcome.EXCLUDED, "rows": told}
+            self._sender.ledger.append("rows", body, run=self._sender.run_id)
+
+    def _left_out_before(self) -> set[str]:
+        sql = "kind = 'rows' AND run = ? AND seq > ? AND body ->> 'step' = ? AND body ->> 'outcome' = 'excluded'"
+        told = (self._sender.run_id, self._begun(), self._step.name)
+        entries = self._sender.ledger.entries(sql, *told, blocks=False)
+        return {row[0] for entry in entries for row in entry.body["rows"] if row[2] == stays_away()[0]}
 
     def _match_of(self, row: Row, current: Current | None) -> Match | None:
         """Return the record that a row is to take up: a new match, or one that is not done or never written to."""
@@ -374,11 +396,13 @@ class StepLoad:
                 self._sender.ledger.append("rows", body, run=self._sender.run_id)
 
     def _ended(self) -> bool:
-        ledger, run_id = self._sender.ledger, self._sender.run_id
-        begun = ledger.last("kind = 'run' AND run = ?", run_id)
-        since = begun.seq if begun else 0
         sql = "kind = 'step_end' AND run = ? AND seq > ? AND body ->> 'step' = ?"
-        return ledger.last(sql, run_id, since, self._step.name) is not None
+        return self._sender.ledger.last(sql, self._sender.run_id, self._begun(), self._step.name) is not None
+
+    def _begun(self) -> int:
+        """Return where this run, or the part of it that took it up again, begins in the journal."""
+        begun = self._sender.ledger.last("kind = 'run' AND run = ?", self._sender.run_id)
+        return begun.seq if begun else 0
 
     def _noted_until(self) -> int:
         ledger, run_id = self._sender.ledger, self._sender.run_id

@@ -113,6 +113,11 @@ def parent_gone(parent_step: str) -> Reason:
     return PARENT_GONE, f"it belongs to a record of {parent_step} that someone destroyed in the destination since"
 
 
+def stays_away() -> Reason:
+    """Say that a row stays without a record, as a person decided."""
+    return "let_go", "somebody took its record away in the destination, and it was decided that it stays so"
+
+
 def too_large(max_body_bytes: int) -> Reason:
     """Say that a record is larger than any call may be."""
     return "too_large", f"the record alone is larger than the {max_body_bytes:,} bytes that a call may have"

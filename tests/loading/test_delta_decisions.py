@@ -273,6 +273,22 @@ def test_a_record_destroyed_in_the_crm_is_listed_not_made_again(practice: Practi
     assert practice.record("visits", "1")["title"] == "Changed"
 
 
+def test_a_record_that_stays_away_by_decision_fails_no_more(practice: Practice) -> None:
+    """Its row is left out with the reason, in every later delta, and counted as decided."""
+    practice.twenty.destroy("task", [practice.id("visits", "1")], "by_hand")
+    practice.change("visits", "1", title="Changed")
+    undecided = practice.round()[1]
+    assert practice.decide(undecided, lambda m: "keep" if m.step == "visits" else "").done == {"keep": 1}
+    assert practice.decide(undecided, lambda m: "keep" if m.step == "visits" else "").already == {"keep": 1}
+    practice.change("visits", "1", title="Changed again")
+    result, undecided = practice.round()
+    visits = next(s for s in result.steps if s.step == "visits")
+    assert (visits.failed, visits.excluded, visits.created) == (0, 1, 0)
+    assert dict(undecided.settled) == {"keep": 1}
+    assert not [m for m in undecided.missing if m.step == "visits"]
+    assert not practice.record("visits", "1")
+
+
 def test_what_is_no_longer_as_listed_is_refused(practice: Practice) -> None:
     """Changed again there, changed again in the source, back in the export, edited in the file: row by row."""
     for key in ("1", "2", "3"):
