@@ -150,9 +150,9 @@ def test_a_key_learns_its_rights_from_its_role(version: str, connect: Callable[.
             for one in crm.metadata("{apiKeys{name role{label canUpdateAllSettings}}}")["apiKeys"]
         }
         assert keys["loader"] == {"label": "Admin", "canUpdateAllSettings": True}
-        assert keys["front desk"] == {"label": "Member", "canUpdateAllSettings": False}
+        assert keys["front desk"] == {"label": "Limited", "canUpdateAllSettings": False}
         roles = crm.metadata("{getRoles{label apiKeys{name}}}")["getRoles"]
-        assert {role["label"]: [key["name"] for key in role["apiKeys"]] for role in roles}["Member"] == ["front desk"]
+        assert {role["label"]: [key["name"] for key in role["apiKeys"]] for role in roles}["Limited"] == ["front desk"]
         assert crm.metadata("{findWorkspaceInvitations{email}}")["findWorkspaceInvitations"] == []
         crm.http.headers["Authorization"] = f"Bearer {limited}"
         made = {"nameSingular": "ware", "namePlural": "wares", "labelSingular": "Ware", "labelPlural": "Wares"}

@@ -16,6 +16,7 @@ from dentlib.sandbox.twenty.versions import Release
 from dentlib.sandbox.twenty.workspace import Caller, Workspace
 
 OWNER_KEY = Caller(key_id="00000000-0000-4000-8000-00000000c0de", name="loader", role="admin")
+LIMITED = "Limited"
 _FRIENDLY = {"id": "z+7x/s", "message": "You must be authenticated to perform this action."}
 
 
@@ -55,6 +56,28 @@ def bearer(header: str | None) -> str | None:
     return header[7:].strip() or None
 
 
+def role_doc(label: str, *, settings: bool, destroys: bool = True) -> Json:
+    """A role: every record may be read, changed and soft-deleted; `settings`: the data model and all else too."""
+    return {
+        "id": new_id(),
+        "label": label,
+        "canUpdateAllSettings": settings,
+        "canReadAllObjectRecords": True,
+        "canUpdateAllObjectRecords": True,
+        "canSoftDeleteAllObjectRecords": True,
+        "canDestroyAllObjectRecords": destroys,
+        "objectPermissions": [],
+    }
+
+
+def _add_limited_role(space: Workspace) -> None:
+    """Make the role of limited keys with the first of them; the built-in Member can't be given to a key."""
+    labelled = "SELECT 1 FROM role WHERE ws=? AND json_extract(doc,'$.label')=?"
+    if space.state.one(labelled, (space.ws, LIMITED)) is None:
+        doc = role_doc(LIMITED, settings=False, destroys=False)
+        space.state.db.execute("INSERT INTO role VALUES (?,?,?)", (space.ws, doc["id"], dumps(doc)))
+
+
 def make_key(
     space: Workspace, *, role: str, name: str, expires_at: datetime | None = None, revoked: bool = False
 ) -> str:
@@ -72,6 +95,8 @@ def make_key(
         "updatedAt": stamp(now),
     }
     with space.state.write():
+        if role == "limited":
+            _add_limited_role(space)
         space.state.db.execute("INSERT INTO api_key VALUES (?,?,?,?)", (space.ws, key_id, role, dumps(doc)))
     claims = {
         "sub": space.id,

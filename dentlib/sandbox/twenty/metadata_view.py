@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
+from dentlib.sandbox.twenty.auth import LIMITED
 from dentlib.sandbox.twenty.catalog import Field, Object
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.workspace import Workspace
 
-_ROLE_OF_KEYS = {"Admin": "admin", "Member": "limited"}
+_ROLE_OF_KEYS = {"Admin": "admin", LIMITED: "limited"}
 
 
 class Lazy(dict[str, Any]):

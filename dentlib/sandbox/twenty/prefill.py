@@ -18,6 +18,7 @@ import orjson
 
 from dentlib.clock import stamp
 from dentlib.errors import UsageError
+from dentlib.sandbox.twenty.auth import role_doc
 from dentlib.sandbox.twenty.catalog import Field, Object
 from dentlib.sandbox.twenty.ids import new_id, new_ids
 from dentlib.sandbox.twenty.limiter import Limiter
@@ -126,16 +127,7 @@ def create_workspace(
 
 def _roles(state: State, ws: int) -> None:
     for label, may in (("Admin", True), ("Member", False)):
-        doc = {
-            "id": new_id(),
-            "label": label,
-            "canUpdateAllSettings": may,
-            "canReadAllObjectRecords": True,
-            "canUpdateAllObjectRecords": True,
-            "canSoftDeleteAllObjectRecords": True,
-            "canDestroyAllObjectRecords": True,
-            "objectPermissions": [],
-        }
+        doc = role_doc(label, settings=may)
         state.db.execute("INSERT INTO role VALUES (?,?,?)", (ws, doc["id"], dumps(doc)))
 
 
