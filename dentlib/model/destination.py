@@ -108,6 +108,15 @@ class FileTicket:
     done: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ProbedFact:
+    """Something found out about a destination by asking it. `how`: by what; empty values are told as unknown."""
+
+    name: str
+    value: str
+    how: str
+
+
 class Destination(Protocol):
     """The few verbs that a destination owes. Every method may raise Transient, InDoubt or Terminal (see errors).
 
@@ -124,6 +133,17 @@ class Destination(Protocol):
     def stats(self) -> CallStats: ...
 
     def workspace(self) -> Workspace: ...
+
+    def probed(self) -> tuple[ProbedFact, ...]:
+        """Return what was found out about this destination by asking it, for a page. Costs a few calls."""
+        ...
+
+    def missing_rights(self, object_names: Sequence[str], *, schema: bool) -> list[str]:
+        """Say in words what the key may not do, of what a load of these objects and its rollback need.
+
+        `schema`: the data model has to be changed too.
+        """
+        ...
 
     def describe(self) -> DestinationSchema:
         """Read objects, fields and options. Costs no rate."""

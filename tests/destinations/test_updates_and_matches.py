@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
@@ -10,6 +11,7 @@ from sandbox_workspace import QuickClock, Workspace, link_columns, person
 
 from dentlib.destinations.twenty import TwentyDestination, open_twenty
 from dentlib.errors import InDoubt, Refused, UsageError
+from dentlib.model import Decision, WantedField, WantedSchema
 from dentlib.sandbox.twenty.snapshot import differences
 
 
@@ -153,3 +155,52 @@ def test_a_key_that_may_not_see_webhooks_says_so(workspace: Workspace) -> None:
     opened = open_twenty(workspace.server.url, key, clock=QuickClock(), calls_per_minute=None)
     assert opened.reactions()
     assert opened.invitations() is None
+
+
+def test_what_was_probed_is_told_with_how(workspace: Workspace, twenty: TwentyDestination) -> None:
+    """Names of links, how files go, unique fields, stages and the key's role; at the cost of one call."""
+    calls = twenty.stats.calls
+    told = {f.name: f for f in twenty.probed()}
+    assert twenty.stats.calls - calls <= 1
+    assert told["A task's link to a person"].value in ("personId", "targetPersonId")
+    assert told["A file's link to a person"].value == "targetPersonId"
+    assert "person: emails" in told["Unique fields"].value
+    assert told["Role of the key"].value == "Admin"
+    assert all(f.value and f.how for f in told.values())
+    assert len({told[n].value for n in ("Files go", "Documents are checked against the schema")}) == 2
+
+
+def test_rights_that_a_load_needs_are_told_before(workspace: Workspace, twenty: TwentyDestination) -> None:
+    """The admin's key lacks nothing, the limited one may not change the data model."""
+    assert twenty.missing_rights(["person", "note"], schema=True) == []
+    key = workspace.server.make_key(role="limited")
+    opened = open_twenty(workspace.server.url, key, clock=QuickClock(), calls_per_minute=None)
+    assert "change the data model" in opened.missing_rights(["person", "nothingLikeIt"], schema=True)
+    assert opened.stats.calls == 0
+
+
+def test_rights_are_tried_where_roles_are_not_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing nothing shows what is refused, and writes nothing."""
+    before = workspace.stored()
+    for role, lacking in (("limited", ["destroy records of person"]), ("admin", [])):
+        key = workspace.server.make_key(role=role) if role == "limited" else workspace.server.api_key
+        opened = open_twenty(workspace.server.url, key, clock=QuickClock(), calls_per_minute=None)
+        monkeypatch.setattr(opened._rights, "_found", lambda: None)
+        assert opened.missing_rights(["person"], schema=False) == lacking
+        assert opened.stats.calls == 2
+    after = workspace.stored()
+    assert [n for n in differences(before, after) if "key" not in n.lower()] == []
+
+
+def test_a_formatted_text_is_made_in_the_type_that_this_version_writes(twenty: TwentyDestination) -> None:
+    """A custom rich text can be made, planned again and written."""
+    wanted = WantedSchema((), (WantedField("person", "story", "RICH_TEXT", "Story"),))
+    recipe = twenty.apply(twenty.plan(wanted).items[0])
+    assert [i.decision for i in twenty.plan(wanted).items] == [Decision.REUSE]
+    block = {"id": "a", "type": "paragraph", "props": {}, "content": [{"type": "text", "text": "Hi", "styles": {}}]}
+    one = person(1, story={"blocknote": json.dumps([{**block, "children": []}])})
+    del one["sourceSystemId"]
+    twenty.create("person", [one], "c")
+    assert "Hi" in twenty.read("person", [one["id"]])[one["id"]]["story"]["blocknote"]
+    removed(twenty, [one])
+    twenty.undo(recipe)

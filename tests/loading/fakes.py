@@ -33,6 +33,7 @@ from dentlib.model import (
     LastWrite,
     LoadStep,
     Member,
+    ProbedFact,
     Reaction,
     SchemaItem,
     SchemaPlan,
@@ -340,6 +341,12 @@ class FakeDestination:
         return [Reaction("timeline", "An entry on the timeline of each record")]
 
     def invitations(self) -> list[str] | None:
+        return []
+
+    def probed(self) -> tuple[ProbedFact, ...]:
+        return (ProbedFact("Records a call", str(self.capabilities.batch_rows), "told"),)
+
+    def missing_rights(self, object_names: Sequence[str], *, schema: bool) -> list[str]:
         return []
 
     def file_fields(self, field_name: str, ticket: FileTicket, label: str) -> JSON:

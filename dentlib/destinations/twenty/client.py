@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import logging
 import re
@@ -109,6 +110,17 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
+
+    @property
+    def key_id(self) -> str | None:
+        """Return the id of the API key, which it carries itself; None where it is in no form that we know."""
+        try:
+            middle = self._key.get_secret_value().split(".")[1]
+            claims = orjson.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+        except (IndexError, ValueError):
+            return None
+        found = claims.get("jti") if isinstance(claims, dict) else None
+        return str(found) if found else None
 
     def close(self) -> None:
         """Close the connection. Idempotent."""

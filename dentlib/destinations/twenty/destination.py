@@ -18,6 +18,7 @@ from dentlib.destinations.twenty.objections import Objections
 from dentlib.destinations.twenty.quiet import Quiet
 from dentlib.destinations.twenty.reactions import Reactions
 from dentlib.destinations.twenty.records import Records
+from dentlib.destinations.twenty.rights import Rights
 from dentlib.destinations.twenty.schema import Schema
 from dentlib.destinations.twenty.updates import Updates
 from dentlib.errors import Refused
@@ -28,6 +29,7 @@ from dentlib.model import (
     FileTicket,
     LastWrite,
     Member,
+    ProbedFact,
     Reaction,
     SchemaItem,
     SchemaPlan,
@@ -57,6 +59,7 @@ class TwentyDestination:
         self._attached = Attached(client.clock, self._catalog, self._records)
         self._reactions = Reactions(client, self._catalog, self._records)
         self._effects = Effects(client.clock, self._catalog, self._records)
+        self._rights = Rights(client, self._catalog)
         self._evidence = Evidence(client, self._catalog, self._records)
         self._capabilities: Capabilities | None = None
 
@@ -73,7 +76,16 @@ class TwentyDestination:
         """Return what this workspace can do, probed once; the rate as configured or as the server named it."""
         if self._capabilities is None:
             self._capabilities = probe.capabilities(self._catalog)
-        return replace(self._capabilities, calls_per_minute=self._client.pace.calls_per_minute)
+        rate = self._client.pace.calls_per_minute
+        return replace(self._capabilities, calls_per_minute=rate, batch_rows=self._records.batch_rows)
+
+    def probed(self) -> tuple[ProbedFact, ...]:
+        """Return what was found out by asking: limits, names, files, rights. Costs one call at most."""
+        return probe.facts(self._client, self._catalog, self._records, self._rights, self._files.way())
+
+    def missing_rights(self, object_names: Sequence[str], *, schema: bool) -> list[str]:
+        """Say what the key may not do, of what a load of these objects and its rollback need."""
+        return self._rights.missing(object_names, schema=schema)
 
     def workspace(self) -> Workspace:
         """Return the workspace behind url and key. Costs no rate."""

@@ -15,7 +15,7 @@ import orjson
 
 from dentlib.destinations.twenty.answers import own_words
 from dentlib.destinations.twenty.client import Client, Operation
-from dentlib.destinations.twenty.describe import PATH_FIELD, Catalog, Shape
+from dentlib.destinations.twenty.describe import FILE_FIELD, PATH_FIELD, Catalog, Shape
 from dentlib.destinations.twenty.probe import uploads_directly
 from dentlib.destinations.twenty.records import Records
 from dentlib.errors import InDoubt, Refused, Transient
@@ -47,9 +47,7 @@ class Files:
             shape.field(PATH_FIELD)
             return FileTicket("", _TO_A_PATH)
         field_id = shape.field(field_name)["id"]
-        if self._direct is None:
-            self._direct = uploads_directly(self._client)
-        if not self._direct:
+        if not self._is_direct():
             return FileTicket("", _MULTIPART + field_id)
         operation = Operation(
             "createFileUpload",
@@ -68,6 +66,17 @@ class Files:
         own = self._client.url
         url = target["uploadUrl"]
         return FileTicket(target["fileId"], url.removeprefix(own) if url.startswith(own + "/") else url)
+
+    def way(self) -> str:
+        """Say in words how this workspace takes files. Costs no rate."""
+        if not self._catalog.shape("attachment").has_files(FILE_FIELD):
+            return f"inside a multipart call, by path ({PATH_FIELD})"
+        return "announced, sent, completed" if self._is_direct() else "inside a multipart call"
+
+    def _is_direct(self) -> bool:
+        if self._direct is None:
+            self._direct = uploads_directly(self._client)
+        return self._direct
 
     def finish(self, ticket: FileTicket, path: Path) -> FileTicket:
         """Send the bytes and complete; return the ticket, done. Idempotent for a ticket already done.

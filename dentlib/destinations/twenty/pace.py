@@ -41,8 +41,10 @@ class Pace:
         self._write_off_next = True
         self._since_refusal = _CLOSE_CALLS
         self.margin_s = FIRST_MARGIN_S
+        self.known_by = "nothing; no call was refused so far"
         if calls_per_minute:
             self.learn(calls_per_minute, WINDOW_S)
+            self.known_by = "the settings"
 
     @property
     def calls_per_minute(self) -> int | None:
@@ -58,6 +60,7 @@ class Pace:
         """Take over the limit that the server names when it refuses; one it already keeps to changes nothing."""
         step_s = window_s / tokens
         if (tokens, step_s) != (self._limit, self._step_s):
+            self.known_by = "a refusal that named it"
             self._limit, self._step_s = tokens, step_s
             self._tokens = tokens
             self._reserve = max(math.ceil(tokens * _RESERVED_SHARE), tokens - _LONGEST_BURST)
@@ -69,8 +72,10 @@ class Pace:
         """
         if not self._limit:
             self.learn(ASSUMED_CALLS, WINDOW_S)
+            self.known_by = "a refusal that named no limit: the usual one is assumed"
         elif self._since_refusal < _CLOSE_CALLS:
             self._step_s = min(self._step_s * _SLOWER, _SLOWEST_STEP_S)
+            self.known_by = "refusals that named no limit"
         self._since_refusal = 0
 
     def before_call(self) -> None:

@@ -21,8 +21,11 @@ from dentlib.model import (
 )
 
 _OPTION_TYPES = ("SELECT", "MULTI_SELECT")
+RICH_TEXTS = frozenset({"RICH_TEXT", "RICH_TEXT_V2"})
+"""One kind of field, whose type versions call differently."""
+
 _NOT_CREATABLE = ("NUMERIC", "TS_VECTOR", "POSITION")
-_NOT_UNIQUE = ("FULL_NAME", "ADDRESS", "RICH_TEXT", "RAW_JSON", "FILES", "ACTOR", "CURRENCY", "ARRAY", "MULTI_SELECT")
+_NOT_UNIQUE = ("FULL_NAME", "ADDRESS", *RICH_TEXTS, "RAW_JSON", "FILES", "ACTOR", "CURRENCY", "ARRAY", "MULTI_SELECT")
 BORN_WITH = {
     "name": "TEXT",
     "id": "UUID",
@@ -108,7 +111,7 @@ def _field_line(wanted: WantedField, schema: DestinationSchema, coming: set[str]
 
 
 def _existing(wanted: WantedField, there: DestinationField) -> SchemaItem:
-    if there.type != wanted.type:
+    if there.type != wanted.type and not {there.type, wanted.type} <= RICH_TEXTS:
         return _line(wanted, Decision.CONFLICT, f"exists with the type {there.type}, {wanted.type} is wanted")
     if not there.active:
         return _line(wanted, Decision.CONFLICT, "exists but is deactivated: activate it in the workspace's settings")

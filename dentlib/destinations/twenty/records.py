@@ -16,7 +16,9 @@ from dentlib.errors import InDoubt, Refused, Transient
 from dentlib.model import JSON
 
 BATCH_ROWS = 200
-"""Records that one create call takes."""
+"""Records that one create call takes, as far as no server says otherwise."""
+
+_CAP = re.compile(r"Maximum number of records[^\d]*(?P<rows>\d+)")
 
 READ_ROWS = 500
 """Records that one read asks for. The server gives many more, but a note may be long."""
@@ -36,6 +38,7 @@ class Records:
     def __init__(self, client: Client, catalog: Catalog) -> None:
         self._client = client
         self._catalog = catalog
+        self.batch_rows = BATCH_ROWS
 
     def create(self, object_name: str, records: Sequence[JSON], tag: str) -> None:
         """Create all records or none; each brings its own `id`.
@@ -51,8 +54,18 @@ class Records:
             {"d": (f"[{shape.type_name}CreateInput!]!", list(records))},
             writes=True,
         )
-        answer = self._client.records(operation, what, tag)
+        try:
+            answer = self._client.records(operation, what, tag)
+        except Refused as refused:
+            self._learn(refused)
+            raise
         same_ids((r["id"] for r in records), answer, what)
+
+    def _learn(self, refused: Refused) -> None:
+        """Take over the number of records that a call may bring, where the server names another one."""
+        cap = _CAP.search(refused.message)
+        if cap and 0 < int(cap["rows"]) < self.batch_rows:
+            self.batch_rows = int(cap["rows"])
 
     def update(self, object_name: str, record_id: str, fields: JSON, tag: str) -> None:
         """Change fields of one record; fields left out stay. Raises Refused (`RECORD_NOT_FOUND`) where it is gone."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from dentlib.destinations.twenty.client import Client, Operation
 from dentlib.destinations.twenty.describe import FIELD, PARTS, Catalog, Shape, columns_of
+from dentlib.destinations.twenty.plan import RICH_TEXTS
 from dentlib.destinations.twenty.plan import plan as compare
 from dentlib.destinations.twenty.records import EITHER, Records
 from dentlib.errors import InDoubt, Refused, SchemaConflict, UsageError
@@ -177,7 +178,7 @@ class Schema:
     def _field_body(self, wanted: WantedField) -> JSON:
         body: JSON = {
             "objectMetadataId": self._catalog.shape(wanted.object).id,
-            "type": wanted.type,
+            "type": self._rich_text() if wanted.type in RICH_TEXTS else wanted.type,
             "name": wanted.name,
             "label": wanted.label,
         }
@@ -199,6 +200,10 @@ class Schema:
                 "type": "MANY_TO_ONE",
             }
         return body
+
+    def _rich_text(self) -> str:
+        """Return what this version calls a formatted text, as its own notes have it."""
+        return str(self._catalog.shape("note").field("bodyV2")["type"])
 
     def _add_options(self, wanted: WantedField, added: Sequence[Option]) -> JSON:
         self._catalog.refresh()
