@@ -70,6 +70,7 @@ def _counts(step: str, label: str, object_name: str, records: int, *, gone: int)
         confirmed=records,
         stale=0,
         matched=4 if step == "carriers" else 0,
+        listed=0,
         looked_at=records,
         read_back=records - gone,
         in_bin=0,

@@ -20,6 +20,7 @@ KINDS: Mapping[str, Status] = {
     "lost": Status("lost", Tone.STOP),
     "truncated": Status("cut short", Tone.STOP),
     "defaulted": Status("filled by default", Tone.STOP),
+    "listed": Status("removed by somebody", Tone.CHECK),
     "changed": Status("changed by a person", Tone.CHECK),
     "kept": Status("left as theirs", Tone.CHECK),
     "normalised": Status("in the CRM's form", Tone.GOOD),
@@ -80,6 +81,7 @@ def _readback(found: ReconciliationFacts) -> Section:
                     Column("Counted in the CRM", "number"),
                     Column("Should be", "number"),
                     Column("There before", "number"),
+                    Column("Removed, listed", "number"),
                     Column("In the bin", "number"),
                     Column("Gone", "number"),
                     Column("Not ours", "number"),
@@ -114,7 +116,7 @@ def _count_row(s: StepCounts) -> tuple[object, ...]:
     wrong = s.looked_at != s.read_back or s.at_destination != s.expected_there or s.unknown or s.twins
     return (
         *(s.label, s.object, s.confirmed, Share(s.read_back, s.confirmed), s.at_destination, s.expected_there),
-        *(s.matched or None, s.in_bin or None, s.gone or None, s.unknown or None, s.twins or None),
+        *(s.matched or None, s.listed or None, s.in_bin or None, s.gone or None, s.unknown or None, s.twins or None),
         Status("no", Tone.STOP) if wrong else Status("yes", Tone.GOOD),
     )
 

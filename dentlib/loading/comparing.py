@@ -31,6 +31,8 @@ ASKED_ABOUT = 20_000
 _NOT_LIKENESS = frozenset({"id", "sourceSystemId", "createdAt", "updatedAt", "createdBy", "position"})
 MATCH_ONLY = "match_only"
 SOURCE_ID = "sourceSystemId"
+REMOVED = ("gone", "in_bin")
+"""Codes of rows whose record somebody else removed."""
 
 LastWrites = Callable[[Sequence[str]], Mapping[str, LastWrite]]
 
@@ -59,6 +61,7 @@ class Found:
     looked_at: int = 0
     read_back: int = 0
     unmarked: int = 0  # records that were there before us and don't carry our source id: no count by it finds them
+    listed: int = 0  # confirmed records that somebody removed, which the ledger lists for a decision
     missing: list[str] = field(default_factory=list)
     explanations: Counter[tuple[str, Kind, str]] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
@@ -89,6 +92,7 @@ class StepComparison:
         links: Links,
         last_writes: LastWrites,
         file_keys: Callable[[JSON], Sequence[str]],
+        listed: frozenset[str],
     ) -> None:
         self._ledger = ledger
         self._step = step
@@ -97,6 +101,7 @@ class StepComparison:
         self._unlike = _NOT_LIKENESS | unique
         self._last_writes = last_writes
         self._file_keys = file_keys
+        self._listed = listed
         self._trouble = ledger.trouble(run_id, step.name)
         self._adopted = ledger.adopted(step.name)
         self._filled = filled_fields(ledger, step.name, self._adopted)
@@ -113,7 +118,7 @@ class StepComparison:
             found.prepared += 1
             if row.current is not None and row.current.live:
                 found.confirmed += 1
-                found.stale += row.current.row_hash != row.row_hash
+                found.stale += row.current.row_hash != row.row_hash and row.source_key not in self._trouble
                 found.matched += row.source_key in self._adopted
                 if row.payload is not None:
                     live.append(row)
@@ -137,7 +142,7 @@ class StepComparison:
             self.found.links.expect(linked[record_id])
             record = stored.get(record_id)
             if record is None:
-                self.found.missing.append(record_id)
+                self._not_there(record_id)
                 continue
             self.found.read_back += 1
             filled = self._filled.get(row.source_key)
@@ -154,6 +159,10 @@ class StepComparison:
                 elif filled is not None and name not in filled:
                     theirs.add((record_id, name))
                     self.found.name(Difference(record_id, name, Kind.KEPT, "it was there before us and was left alone"))
+                elif is_empty(there) and isinstance(value, str) and value in self._listed:
+                    theirs.add((record_id, name))
+                    how = "somebody removed the record that it led to, as the ledger lists"
+                    self.found.name(Difference(record_id, name, Kind.CHANGED, how))
                 else:
                     open_.append((record_id, name, kind, how, there))
         for name, n in identical.items():
@@ -162,6 +171,17 @@ class StepComparison:
         for record_id, intended in meant.items():
             if record_id in stored:
                 self._measure(record_id, intended, stored[record_id], linked[record_id], theirs)
+
+    def _not_there(self, record_id: str) -> None:
+        """Count a record that is missing; one that the ledger lists as removed by somebody is not expected there."""
+        if record_id not in self._listed:
+            self.found.missing.append(record_id)
+            return
+        self.found.looked_at -= 1
+        self.found.listed += 1
+        self.found.differences.append(
+            Difference(record_id, "", Kind.LISTED, "somebody removed it, as the ledger lists")
+        )
 
     # ---- what was meant ----------------------------------------------------------------------------------------
 
@@ -255,6 +275,19 @@ def likeness(record: JSON, names: Sequence[str]) -> int | None:
         return None
     digest = hashlib.blake2b(orjson.dumps(values, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+def listed_as_removed(ledger: Ledger, run_id: str) -> frozenset[str]:
+    """Return the records that the run found removed by somebody else, and listed."""
+    marks = ", ".join("?" * len(REMOVED))
+    sql = f"""
+        SELECT c.record_id FROM trouble AS t JOIN current AS c USING (step, source_key)
+        WHERE t.run = ? AND t.code IN ({marks}) AND c.state = 'live'
+    """
+    found = {record_id for (record_id,) in ledger.rows(sql, run_id, *REMOVED)}
+    for entry in ledger.entries("kind = 'lost' AND seq > ?", ledger.epoch, blocks=False):
+        found |= {record_id for _, _, record_id, _ in entry.body["rows"]}
+    return frozenset(found)
 
 
 def filled_fields(ledger: Ledger, step: str, adopted: Mapping[str, Adopted]) -> dict[str, set[str]]:

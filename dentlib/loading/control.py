@@ -97,8 +97,9 @@ class Control:
         values = [
             *(step.name, step.label or step.name, step.object_name),
             *(found.prepared, found.refused, found.prepared - found.refused, found.confirmed, found.stale),
-            *(found.matched, found.looked_at, found.read_back, in_bin, gone, live, there, expected_there, 0, None),
-            chance_of_seeing(found.confirmed, found.looked_at),
+            *(found.matched, found.listed, found.looked_at, found.read_back, in_bin, gone),
+            *(live, there, expected_there, 0, None),
+            chance_of_seeing(found.confirmed - found.listed, found.looked_at),
         ]
         self._con.execute(f"INSERT INTO reconcile.counts VALUES ({_marks(values)})", values)
 
@@ -139,15 +140,18 @@ class Control:
 
     # ---- links -------------------------------------------------------------------------------------------------
 
-    def links(self, existing: Existing, targets: Callable[[str, str], str], members: frozenset[str]) -> None:
-        """Compare children per parent, and find parents that don't exist. `targets`: (step, field) → object."""
+    def links(self, existing: Existing, targets: Callable[[str, str], str], excused: frozenset[str]) -> None:
+        """Compare children per parent, and find parents that don't exist.
+
+        `targets`: (step, field) → object. `excused`: members, and parents that somebody removed, as the ledger lists.
+        """
         con = self._con
         con.execute(
             "CREATE OR REPLACE TABLE reconcile.parent_totals AS SELECT link, parent, sum(sent)::BIGINT AS sent, "
             "sum(stored)::BIGINT AS stored FROM reconcile.parents GROUP BY ALL"
         )
         for number, step, name, kind, found in self._links:
-            orphans = 0 if kind == "family" else self._orphans(number, targets(step, name), existing, members)
+            orphans = 0 if kind == "family" else self._orphans(number, targets(step, name), existing, excused)
             parents, different = self._parents(number)
             links = found.links
             values = [
@@ -180,14 +184,14 @@ class Control:
         ).fetchone()
         return (int(row[0]), int(row[1])) if row else (0, 0)
 
-    def _orphans(self, number: int, target: str, existing: Existing, members: frozenset[str]) -> int:
+    def _orphans(self, number: int, target: str, existing: Existing, excused: frozenset[str]) -> int:
         """Count children whose parent, as stored, is neither a record that was read back nor found by asking."""
         rows = self._con.execute(
             "SELECT t.parent, t.stored FROM reconcile.parent_totals AS t "
             "ANTI JOIN reconcile.seen AS s ON s.record_id = t.parent WHERE t.link = ? AND t.stored > 0",
             [number],
         ).fetchall()
-        unread = {parent: children for parent, children in rows if parent not in members}
+        unread = {parent: children for parent, children in rows if parent not in excused}
         there = existing(target, list(unread)) if unread else set()
         return sum(children for parent, children in unread.items() if parent not in there)
 

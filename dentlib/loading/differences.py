@@ -25,6 +25,7 @@ class Kind(StrEnum):
     LOST = "lost"
     CHANGED = "changed"  # by a person in the destination, after our last write
     KEPT = "kept"  # somebody's value that was left alone, as the ledger lists
+    LISTED = "listed"  # the whole record: somebody removed it, as the ledger lists
     UNEXPLAINED = "unexplained"
 
 

@@ -20,7 +20,7 @@ from dentlib.checks import run_suite
 from dentlib.clock import Clock, SystemClock
 from dentlib.errors import UsageError
 from dentlib.facts import CheckFacts
-from dentlib.loading.comparing import SOURCE_ID, Found, StepComparison
+from dentlib.loading.comparing import SOURCE_ID, Found, StepComparison, listed_as_removed
 from dentlib.loading.control import Control
 from dentlib.loading.files import file_keys
 from dentlib.loading.ledger import Ledger
@@ -116,6 +116,7 @@ class _Reading:
         self._page_rows = getattr(destination.capabilities, "read_rows", READ_ROWS)
         self._pages: Pages | None = None
         self._links = 0
+        self._listed: frozenset[str] = frozenset()
 
     def close(self) -> None:
         if self._pages is not None:
@@ -123,13 +124,15 @@ class _Reading:
 
     def all(self, steps: Sequence[LoadStep], *, run_id: str, only_sample: bool, progress: Progress) -> None:
         started_at, calls = self._patience.clock.now(), self._destination.stats.calls
+        self._listed = listed_as_removed(self._ledger, run_id)
         scope = self._scope(steps, only_sample)
         read = {s.name: self._step(s, steps, scope, run_id, only_sample, progress) for s in steps}
         by_step = self._ledger.live_counts()
         for step in steps:
             self._count(step, read[step.name], by_step.get(step.name, 0))
         targets = {s.name: link_targets(self._schema, s.object_name) for s in steps}
-        self._control.links(self._existing, lambda step, name: targets[step].get(name, ""), self._members)
+        excused = self._members | self._listed
+        self._control.links(self._existing, lambda step, name: targets[step].get(name, ""), excused)
         self._strangers(steps, read, scope)
         self._control.told(
             run_id=run_id,
@@ -216,6 +219,7 @@ class _Reading:
             links=Links(self._links, prefixes, self._members, types),
             last_writes=last_writes,
             file_keys=partial(file_keys, self._destination, step),
+            listed=self._listed,
         )
 
     def _read(self, object_name: str, ids: Sequence[str]) -> Mapping[str, JSON]:
@@ -256,7 +260,8 @@ class _Reading:
         """Count at the destination again, by source id; where records carry none, those that were found by their id."""
         if step.source_prefix:
             there = self._ask(lambda: self._destination.count(step.object_name, source_prefix=step.source_prefix))
-            expected_there = live - found.unmarked  # others' records that stand for ours keep their own
+            # others' records that stand for ours keep their own mark; what somebody removed is listed
+            expected_there = live - found.unmarked - found.listed
         else:
             there, expected_there = found.read_back, found.looked_at
         self._control.counts(step, found, live=live, there=there, expected_there=expected_there)
@@ -272,7 +277,7 @@ class _Reading:
         strangers = Strangers(self._con, self._ledger, self._destination, self._patience)
         for name, there in scope.there.items():
             of_object = [s for s in steps if s.object_name == name]
-            missing = sum(read[s.name].looked_at - read[s.name].read_back for s in of_object)
+            missing = sum(read[s.name].looked_at - read[s.name].read_back + read[s.name].listed for s in of_object)
             if there <= scope.live[name] - missing:
                 self._control.no_strangers([s.name for s in of_object])
                 continue

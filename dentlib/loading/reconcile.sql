@@ -9,9 +9,10 @@ CREATE OR REPLACE TABLE reconcile.counts (
   refused BIGINT,           -- of these: the run could not write them, and says so
   sent BIGINT,              -- prepared less refused
   confirmed BIGINT,         -- prepared rows whose record the ledger calls live
-  stale BIGINT,             -- of these: not what is prepared now; compared with what was written last
+  stale BIGINT,             -- of these: not what is prepared now, though no refusal says why
   matched BIGINT,           -- of these: records that were there before us
-  looked_at BIGINT,         -- of the confirmed: asked for by id
+  listed BIGINT,            -- of these: somebody removed them, which the ledger lists for a decision
+  looked_at BIGINT,         -- of the other confirmed: asked for by id
   read_back BIGINT,         -- of these: found
   in_bin BIGINT,            -- of the others: soft-deleted
   gone BIGINT,              -- of the others: not there at all

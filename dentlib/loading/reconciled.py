@@ -26,7 +26,7 @@ MOST_NAMED = 1_000
 
 GRAVEST = (
     *("missing", "unknown", "twin", "file", "unexplained", "lost", "truncated", "defaulted"),
-    *("changed", "kept", "normalised", "identical"),
+    *("listed", "changed", "kept", "normalised", "identical"),
 )
 """Kinds of differences, the gravest first."""
 
@@ -48,7 +48,7 @@ def reconciliation_facts(con: duckdb.DuckDBPyConnection) -> ReconciliationFacts:
     (groups,) = con.execute("SELECT count(*) FROM reconcile.groups").fetchone() or (0,)
     (found,) = con.execute(
         "SELECT (SELECT coalesce(sum(n), 0) FROM reconcile.explanations WHERE kind NOT IN ('identical', 'normalised')) "
-        "+ (SELECT count(*) FROM reconcile.differences WHERE kind IN ('missing', 'unknown', 'twin', 'file'))"
+        "+ (SELECT count(*) FROM reconcile.differences WHERE kind IN ('missing', 'unknown', 'twin', 'file', 'listed'))"
     ).fetchone() or (0,)
     return ReconciliationFacts(
         run_id=told["run_id"],
