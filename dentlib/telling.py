@@ -11,10 +11,11 @@ from typing import Any
 import orjson
 
 from dentlib import approvals, loading, mapping
-from dentlib.assembly import Mapped, forecast
+from dentlib.assembly import Mapped, forecast, match_facts
 from dentlib.desk import Desk
 from dentlib.facts import CheckFacts, Forecast, PreviewFacts, RollbackFacts, RunFacts, SampleFacts
 from dentlib.loading import Conflict, ConflictLine, DeletionLine, LoadResult, Undecided
+from dentlib.loading.files import RefusedFile
 from dentlib.loading.history import RunRecord
 from dentlib.loading.load import calls_of
 from dentlib.loading.outcomes import outcomes_of
@@ -86,6 +87,8 @@ def preview_facts(desk: Desk, prepared: PreparedFacts) -> PreviewFacts:
         reactions=tuple(desk.destination.reactions()),
         owners=tuple(how),
         invited=None if invited is None else len(invited),
+        matches=match_facts(desk, prepared),
+        probed=desk.destination.probed(),
     )
 
 
@@ -172,10 +175,13 @@ def _conflict_counts(conflicts: Sequence[Conflict]) -> tuple[tuple[str, str, int
 def write_lists(desk: Desk, now: Mapped, folder: Path, undecided: Undecided | None = None) -> None:
     """Write, row by row, what did not arrive (`rejects.csv`, evidence) and what arrived differently (a deliverable).
 
-    After a delta also what a person has to decide: `conflicts.csv` and `deletions.csv`, where there is any.
+    Files that were not sent are listed with their path; after a delta also what a person has to decide
+    (`conflicts.csv` and `deletions.csv`, where there is any).
     """
     write_csv(folder / "rejects.csv", SetAside, mapping.rows_set_aside(desk.con, now.map))
     write_csv(desk.engagement.reports / "value-remarks.csv", ValueRemark, mapping.value_remarks(desk.con, now.map))
+    if refused := loading.refused_files(desk.ledger):
+        write_csv(folder / "files-not-sent.csv", RefusedFile, refused)
     if undecided and undecided.conflicts:
         write_csv(folder / loading.CONFLICTS_FILE, ConflictLine, loading.conflict_lines(undecided.conflicts))
     if undecided and undecided.missing:

@@ -26,8 +26,8 @@ from dentlib.documents import (
     evidence,
     mapping,
     numbers,
-    pace,
     package,
+    preview,
     reconciliation,
     rollback,
     run,
@@ -82,9 +82,7 @@ _BUILDERS: dict[type, _Builder] = {
         mapping.decisions,
         ("mapping", "schema", "owners", "rebuild"),
     ),
-    PreviewFacts: _Builder(
-        lambda f, _: pace.preview_sections(f), pace.preview_summary, pace.preview_decisions, ("preview",)
-    ),
+    PreviewFacts: _Builder(lambda f, _: preview.sections(f), preview.summary, preview.decisions, ("preview",)),
     SampleFacts: _Builder(sample.sections, sample.summary, sample.decisions, ("sample",)),
     RunFacts: _Builder(
         lambda f, _: (

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from dentlib.model import Reaction
+from dentlib.facts.matching import MatchFacts
+from dentlib.model import ProbedFact, Reaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +59,5 @@ class PreviewFacts:
     owners: tuple[tuple[str, int, int], ...]
     invited: int | None
     undecided: tuple[str, ...] = ()
+    matches: MatchFacts = field(default_factory=lambda: MatchFacts(()))
+    probed: tuple[ProbedFact, ...] = ()

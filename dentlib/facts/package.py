@@ -23,7 +23,7 @@ class PackageFile:
 
 @dataclass(frozen=True, slots=True)
 class PackageFacts:
-    """The whole package. `steps_left`: (step, label, rows, why); `fields_left`: (step, field, rows that hold it, why)."""
+    """The whole package. `steps_left`: (step, label, rows, why); `fields_left`: (step, field, rows with it, why)."""
 
     engagement: str
     client: str

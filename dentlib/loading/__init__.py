@@ -13,6 +13,7 @@ from dentlib.loading.decision_files import (
 )
 from dentlib.loading.decisions import Absent, Conflict, record_deletions
 from dentlib.loading.delta import Deletion, DeltaPlan, plan_delta
+from dentlib.loading.files import refused_files
 from dentlib.loading.forecast import calls_by_step, forecast
 from dentlib.loading.history import last_run, open_run, rolled_back_at, runs, switches_off
 from dentlib.loading.ledger import Ledger
@@ -76,6 +77,7 @@ __all__ = [
     "read_choices",
     "reassign",
     "record_deletions",
+    "refused_files",
     "remembered",
     "restore_switches",
     "rollback",
