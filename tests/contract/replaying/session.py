@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import http.client
 import json
@@ -160,6 +161,7 @@ class Session:
             order = picks.get("order", "ascending")
             if order != "none" and ids != sorted(ids, reverse=order == "descending"):
                 found.append(Difference("body", "items in the order of their ids", ids[:4], "another order"))
+            found += _wrong_cursors(replayed, [str(one) for one in ids])
         for body in (recorded, replayed):
             _blind_cursors(body)
         blinded = Exchange(**{**vars(exchange), "answer": recorded})
@@ -241,6 +243,29 @@ def _taken(body: Json, keys: list[str]) -> Json:
         return None
     value, body[keys[-1]] = body[keys[-1]], []
     return value
+
+
+def _wrong_cursors(body: Json, ids: list[str]) -> list[Difference]:
+    """Compare the cursors of a page with the ids that it begins and ends with."""
+    page: Json = {}
+    for holder in [body, *body.get("data", {}).values()] if isinstance(body.get("data"), dict) else [body]:
+        page = (holder.get("pageInfo") if isinstance(holder, dict) else None) or page
+    ends = [("startCursor", ids[:1]), ("endCursor", ids[-1:])]
+    return [
+        Difference(f"body.pageInfo.{key}", wanted, page[key], "not the cursor of that item")
+        for key, wanted in ends
+        if isinstance(page.get(key), str) and wanted and not _points_at(page[key], wanted[0])
+    ]
+
+
+def _points_at(cursor: str, item_id: str) -> bool:
+    if cursor == item_id:
+        return True
+    try:
+        text = base64.b64decode(cursor, validate=True).decode()
+    except ValueError:
+        return False
+    return item_id in text or text.startswith("arrayconnection:")
 
 
 def _blind_cursors(body: Json) -> None:
