@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 import orjson
 import pytest
@@ -46,6 +47,18 @@ class Loaded:
     version: str
 
 
+def practice(folder: Path, version: str) -> duckdb.DuckDBPyConnection:
+    """Return the practice prepared; in the older version tasks and notes are tied to people under another name."""
+    con = store(folder, PATIENTS)
+    if version == "1.17":
+        for table in ("visit_links", "note_links"):
+            con.execute(
+                f"UPDATE prepared.{table} SET payload = replace(payload, 'targetPersonId', 'personId'), "
+                "row_hash = sha256(replace(payload, 'targetPersonId', 'personId'))"
+            )
+    return con
+
+
 class Site:
     """A copy of a loaded practice, its workspace up."""
 
@@ -58,7 +71,7 @@ class Site:
         self.twenty = open_twenty(
             self.server.url, self.server.api_key, clock=self.clock, calls_per_minute=None, timeout_s=5
         )
-        self.con = store(folder, PATIENTS)
+        self.con = practice(folder, loaded.version)
 
     def close(self) -> None:
         self.twenty.close()
@@ -100,19 +113,23 @@ class Site:
             db.execute("UPDATE record SET doc = ? WHERE id = ?", (orjson.dumps(doc), record))
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    """A practice loaded once."""
-    folder = tmp_path_factory.mktemp("practice") / "site"
+def load_practice(folder: Path, version: str) -> Loaded:
+    """Load the practice into a new workspace, both kept in a folder."""
     folder.mkdir()
-    with TwentySandbox(folder / "state.sqlite", limits="off") as server:
+    with TwentySandbox(folder / "state.sqlite", limits="off", version=version) as server:
         clock = QuickClock()
         twenty = open_twenty(server.url, server.api_key, clock=clock, calls_per_minute=None, timeout_s=5)
         place = twenty.workspace()
         with Ledger.open(folder / "ledger.sqlite", workspace=place, engagement=ENGAGEMENT, clock=clock) as ledger:
-            whole_way(ledger, twenty, store(folder, PATIENTS), clock)
+            whole_way(ledger, twenty, practice(folder, version), clock)
         twenty.close()
-    return Loaded(folder, "2.21")
+    return Loaded(folder, version)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """A practice loaded once."""
+    return load_practice(tmp_path_factory.mktemp("practice") / "site", "2.21")
 
 
 @pytest.fixture
@@ -244,6 +261,23 @@ def test_planted_damage_fails_its_check_and_is_named(
     assert failed - rules <= {"extremes_equal", "links_were_counted", "children_per_parent", "same_distribution"}
     assert named <= site.named()
     assert len(site.named()) >= 1
+
+
+def test_the_older_version_is_read_as_well(tmp_path: Path) -> None:
+    """On 1.17 what is whole passes; all the damage at once fails every check made for it, and each is named."""
+    loaded = load_practice(tmp_path / "loaded", "1.17")
+    whole = Site(loaded, tmp_path / "whole")
+    assert whole.reconcile() == set()
+    whole.close()
+    site = Site(loaded, tmp_path / "site")
+    plants = [d for d in DAMAGE if d[0] not in (move, duplicate_link)]  # others change the same records
+    for plant, _, _ in plants:
+        plant(site)
+    site.rest("POST", "taskTargets", {"taskId": rid("visits", 4), "personId": rid("patients", 4)})
+    failed = site.reconcile()
+    site.close()
+    assert set.union(*(rules for _, rules, _ in plants)) <= failed
+    assert set.union(*(named for _, _, named in plants)) <= site.named()
 
 
 def test_a_persons_change_is_told_and_taken_out_of_both_sides(site: Site) -> None:
