@@ -308,7 +308,16 @@ def checked(desk: Desk, now: Mapped, prepared: PreparedFacts) -> list[CheckFacts
 
 
 def set_up(desk: Desk, now: Mapped, steps: Sequence[LoadStep]) -> ProbeFacts:
-    """Apply the schema plan through the ledger and prove it with one record of each object, removed again."""
+    """Apply the schema plan through the ledger and prove it with one record of each object, removed again.
+
+    Raises GateClosed, before anything is written, where the key lacks a right that the load or its rollback needs.
+    """
+    names = sorted({step.object_name for step in steps})
+    if lacking := desk.destination.missing_rights(names, schema=bool(now.plan.changes)):
+        raise GateClosed(
+            f"the key may not: {'; '.join(lacking)}",
+            "give the role of this key these rights in the CRM (settings, roles), then run the same command again",
+        )
     loading.apply_schema(desk.ledger, desk.destination, now.plan, clock=desk.clock, progress=desk.progress)
     probed = loading.probe(desk.ledger, desk.destination, desk.con, steps, clock=desk.clock)
     if not probed.passed:

@@ -40,7 +40,8 @@ def preview(name: str, *, clock: Clock | None = None, progress: Progress | None 
     with open_desk(name, "preview", clock=clock, progress=progress) as desk:
         now = make.approved(desk, "map")
         prepared = make.prepared_records(desk, now)
-        facts = replace(tell.preview_facts(desk, prepared), undecided=ownership.ownerless(desk, now))
+        facts = tell.preview_facts(desk, now, prepared)
+        facts = replace(facts, undecided=(*facts.undecided, *ownership.ownerless(desk, now)))
         lines = [
             tell.in_short(facts.forecast),
             *(f"{r.label}: can't be switched off ({r.detail})" for r in facts.reactions),

@@ -89,12 +89,17 @@ def write_private(path: Path, data: Any) -> Path:
 def write_csv(path: Path, kind: type, rows: Iterable[Any]) -> Path:
     """Write dataclasses as CSV (0600, UTF-8 with byte order mark, no cell a formula), whole and at once."""
     names = [f.name for f in fields(kind)]
+    return write_rows(path, names, ([getattr(row, n) for n in names] for row in rows))
+
+
+def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    """Write rows under these titles, as `write_csv` does."""
     part = path.with_suffix(".part")
     part.touch(mode=0o600)
     with part.open("w", encoding="utf-8-sig", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(names)
-        writer.writerows([for_spreadsheet(getattr(row, n)) for n in names] for row in rows)
+        writer.writerows([for_spreadsheet(value) for value in row] for row in rows)
     part.replace(path)
     return path
 

@@ -23,7 +23,7 @@ from dentlib.loading.reconciled import reconciliation_facts
 from dentlib.loading.sample_diff import compare_sample
 from dentlib.mapping import PreparedFacts, SetAside, ValueRemark
 from dentlib.model import content_hash
-from dentlib.results import write_csv
+from dentlib.results import write_csv, write_rows
 from dentlib.workdb import quoted
 
 
@@ -72,8 +72,10 @@ def confirmations(desk: Desk) -> tuple[tuple[str, str, datetime], ...]:
     return tuple((words, a.by, a.at) for a in found if a is not None for words in (f"the {a.what}", *a.confirms))
 
 
-def preview_facts(desk: Desk, prepared: PreparedFacts) -> PreviewFacts:
+def preview_facts(desk: Desk, now: Mapped, prepared: PreparedFacts) -> PreviewFacts:
     """Tell what a run from here would do. Reads only."""
+    names = sorted({step.object_name for step in prepared.steps})
+    lacking = desk.destination.missing_rights(names, schema=bool(now.plan.changes))
     how = desk.con.execute(
         "SELECT how, count(*), sum(records)::BIGINT FROM prepared.owners GROUP BY how ORDER BY how"
     ).fetchall()
@@ -87,6 +89,7 @@ def preview_facts(desk: Desk, prepared: PreparedFacts) -> PreviewFacts:
         reactions=tuple(desk.destination.reactions()),
         owners=tuple(how),
         invited=None if invited is None else len(invited),
+        undecided=tuple(f"the key may not {right}" for right in lacking),
         matches=match_facts(desk, prepared),
         probed=desk.destination.probed(),
     )
@@ -134,6 +137,7 @@ def run_facts(
         settled=undecided.settled if undecided else (),
         calls_by_step=tuple(loading.calls_by_step(desk.ledger, loaded.run_id).items()),
         written_at=loaded.ended_at,
+        kept=loaded.kept,
         counted_calls=desk.destination.stats.calls,
         reconciliation=reconciliation_facts(desk.con),
     )
@@ -180,6 +184,8 @@ def write_lists(desk: Desk, now: Mapped, folder: Path, undecided: Undecided | No
     """
     write_csv(folder / "rejects.csv", SetAside, mapping.rows_set_aside(desk.con, now.map))
     write_csv(desk.engagement.reports / "value-remarks.csv", ValueRemark, mapping.value_remarks(desk.con, now.map))
+    shared = mapping.household_rows(desk.con, now.map)
+    write_rows(desk.engagement.reports / "households.csv", mapping.SHARED_COLUMNS, shared)
     if refused := loading.refused_files(desk.ledger):
         write_csv(folder / "files-not-sent.csv", RefusedFile, refused)
     if undecided and undecided.conflicts:

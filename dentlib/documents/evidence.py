@@ -5,7 +5,7 @@ from __future__ import annotations
 from dentlib.documents import numbers
 from dentlib.documents.outcomes import harmless
 from dentlib.documents.view import Column, Section, Status, Table, Tone
-from dentlib.facts import MappingFacts, RunFacts
+from dentlib.facts import HouseholdFacts, MappingFacts, RunFacts
 
 
 def access_section(facts: MappingFacts) -> Section:
@@ -97,3 +97,58 @@ def confirmed_section(facts: RunFacts) -> Section:
         if facts.confirmed
         else (),
     )
+
+
+_SHARED = {
+    "first_keeps_it": "the first keeps it, the others get it beside",
+    "keep_all": "everyone keeps it",
+}
+
+
+def households_section(facts: MappingFacts) -> Section:
+    """Say what the map does with addresses and numbers that several people share; nobody is merged. Pure."""
+    shown = [h for h in facts.households if h.households]
+    people = sum(h.people for h in shown)
+    return Section(
+        name="households",
+        heading="Families who share an address or a number",
+        finding=f"{numbers.things(people, 'person', 'people').capitalize()} share an e-mail address or a telephone "
+        "number with others; they stay different people. Who keeps what is listed person by person."
+        if shown
+        else "Nobody shares an e-mail address or a telephone number that the CRM keeps apart.",
+        tables=(
+            Table(
+                name="households",
+                caption="Person by person: households.csv, beside this page",
+                columns=(
+                    Column("Records"),
+                    Column("Field", "code"),
+                    Column("Rule of the map"),
+                    Column("Households", "number"),
+                    Column("People", "number"),
+                    Column("Keep it", "number"),
+                    Column("Have it beside", "number"),
+                    Column("Largest", "number"),
+                ),
+                rows=tuple(
+                    (
+                        h.label,
+                        h.field,
+                        _SHARED.get(h.rule, h.rule),
+                        h.households,
+                        h.people,
+                        h.kept,
+                        h.further,
+                        h.largest,
+                    )
+                    for h in shown
+                ),
+            ),
+        )
+        if shown
+        else (),
+    )
+
+
+def _counts(h: HouseholdFacts) -> tuple[int, ...]:
+    return h.households, h.people, h.kept, h.further, h.largest

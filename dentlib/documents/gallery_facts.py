@@ -11,6 +11,7 @@ from dentlib.facts import (
     ColumnFacts,
     FileFacts,
     Finding,
+    HouseholdFacts,
     IntakeFacts,
     MapLine,
     MappingFacts,
@@ -333,6 +334,10 @@ def mapping_facts() -> MappingFacts:
                 Severity.WARNING,
                 61,
             ),
+        ),
+        households=(
+            HouseholdFacts("patients", "Patients", "emails.primaryEmail", "first_keeps_it", 41, 97, 41, 56, 5),
+            HouseholdFacts("patients", "Patients", "phones.primaryPhoneNumber", "keep_all", 312, 803, 803, 0, 7),
         ),
         access=(
             AccessRow("clinical notes", "note", ("bodyV2",), ("Admin", "Member")),

@@ -10,6 +10,9 @@ from dentlib.facts import (
     CheckFacts,
     DiffRow,
     Forecast,
+    MatchFacts,
+    MatchRuleFacts,
+    MatchStepFacts,
     PackageFacts,
     PackageFile,
     PreviewFacts,
@@ -22,7 +25,7 @@ from dentlib.facts import (
     StepForecast,
     SwitchFacts,
 )
-from dentlib.model import Reaction
+from dentlib.model import ProbedFact, Reaction
 
 
 def _steps() -> tuple[StepFacts, ...]:
@@ -88,6 +91,26 @@ def preview_facts() -> PreviewFacts:
         ),
         owners=(("fallback", 2, 611), ("matched", 9, 26_455)),
         invited=1,
+        matches=MatchFacts(
+            (
+                MatchStepFacts(
+                    "patients",
+                    "Patients",
+                    "person",
+                    "update_empty",
+                    "create",
+                    4864,
+                    120,
+                    (MatchRuleFacts("emails.primaryEmail + name.firstName", 17, 1),),
+                    would_fill=(("dateOfBirth", 17), ("gender", 15)),
+                    would_keep=(("jobTitle", 2),),
+                ),
+            )
+        ),
+        probed=(
+            ProbedFact("records per call", "200", "the create call"),
+            ProbedFact("files", "in two steps", "createFileUpload is known"),
+        ),
     )
 
 

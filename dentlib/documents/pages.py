@@ -77,7 +77,12 @@ class _Builder(NamedTuple):
 _BUILDERS: dict[type, _Builder] = {
     AuditFacts: _Builder(lambda f, _: audit.sections(f), audit.summary, audit.decisions, ("audit",)),
     MappingFacts: _Builder(
-        lambda f, _: (*mapping.sections(f), *setup.sections(f), evidence.access_section(f)),
+        lambda f, _: (
+            *mapping.sections(f),
+            *setup.sections(f),
+            evidence.access_section(f),
+            evidence.households_section(f),
+        ),
         mapping.summary,
         mapping.decisions,
         ("mapping", "schema", "owners", "rebuild"),

@@ -207,9 +207,21 @@ def _reasons(facts: RunFacts) -> Section:
                 columns=(Column("Reason"), Column("Outcome"), Column("Rows", "number"), Column("Of these")),
                 rows=rows,
             ),
+            *((_kept(facts),) if facts.kept else ()),
         )
-        if facts.reasons
+        if facts.reasons or facts.kept
         else (),
+    )
+
+
+def _kept(facts: RunFacts) -> Table:
+    """List the fields that records which were there before kept as theirs."""
+    label = {s.step: s.label or s.step for s in facts.steps}
+    return Table(
+        name="kept",
+        caption="Fields that were left as they are in the CRM, in records that were there before",
+        columns=(Column("Records"), Column("Field", "code"), Column("Number", "number")),
+        rows=tuple((label.get(step, step), name, n) for step, name, n in facts.kept),
     )
 
 

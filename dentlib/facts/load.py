@@ -125,6 +125,7 @@ class RunFacts:
     calls_by_step: tuple[tuple[str, int], ...] = ()  # writing calls
     written_at: datetime | None = None  # when the last record was written; then everything is read back
     counted_calls: int = 0  # writing and reading, of this process
+    kept: tuple[tuple[str, str, int], ...] = ()  # step, field, records that were there before us and kept theirs
     reconciliation: ReconciliationFacts | None = None  # what reading back found
 
 

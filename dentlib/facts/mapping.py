@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from dentlib.facts.households import HouseholdFacts
 from dentlib.model import Problem, SchemaItem
 
 
@@ -82,3 +83,4 @@ class MappingFacts:
     problems: tuple[Problem, ...]
     map_hash: str
     access: tuple[AccessRow, ...] = ()
+    households: tuple[HouseholdFacts, ...] = ()

@@ -15,6 +15,7 @@ from dentlib.mapping.map import Map
 from dentlib.mapping.owners import OWNERS, owner_rows
 from dentlib.mapping.references import left_out, spellings, text_tests
 from dentlib.mapping.schema import SOURCE_ID
+from dentlib.mapping.sharing import household_facts
 from dentlib.mapping.staging import raw_columns
 from dentlib.mapping.uses import Use, active_uses
 from dentlib.model import PREPARED_OUTCOMES, Problem, SchemaItem
@@ -55,6 +56,7 @@ def mapping_facts(
         problems=tuple(problems),
         map_hash=map.hash(),
         access=access_rows(map, roles_that_read) if roles_that_read is not None else (),
+        households=household_facts(con, map),
     )
 
 
