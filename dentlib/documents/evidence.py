@@ -8,6 +8,11 @@ from dentlib.documents.view import Column, Section, Status, Table, Tone
 from dentlib.facts import HouseholdFacts, MappingFacts, RunFacts
 
 
+def mapping_sections(facts: MappingFacts) -> tuple[Section, ...]:
+    """Return what a person agrees to with the map: who will see it, and what families share. Pure."""
+    return (access_section(facts), households_section(facts))
+
+
 def access_section(facts: MappingFacts) -> Section:
     """Return who will be able to read what is confidential; approving the map confirms it. Pure."""
     rows = facts.access

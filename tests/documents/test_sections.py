@@ -14,7 +14,17 @@ from dentlib.documents import gallery_loads as loads
 from dentlib.documents.cutover import checklist
 from dentlib.documents.view import Column, Status, Table, Tone
 from dentlib.errors import UsageError
-from dentlib.facts import AccessRow, AuditFacts, CheckFacts, DiffRow, MappingFacts, ReasonCount, RunFacts, StepFacts
+from dentlib.facts import (
+    AccessRow,
+    AuditFacts,
+    CheckFacts,
+    DiffRow,
+    MappingFacts,
+    MatchFacts,
+    ReasonCount,
+    RunFacts,
+    StepFacts,
+)
 from dentlib.model import Problem, Severity
 
 ALL: list[Any] = [
@@ -151,6 +161,8 @@ def test_the_page_before_the_run_names_what_reacts_and_what_is_undecided() -> No
     assert "1 of them webhooks" in reactions.finding
     assert reactions.status.tone is Tone.CHECK
     assert documents.summary(facts).status.word == "ready"
+    assert "need a person" in documents.section(facts, "matches").finding
+    facts = replace(facts, matches=MatchFacts(()))
     undecided = replace(facts, undecided=("2 people of the practice have no owner in the CRM",))
     assert documents.summary(undecided).status.tone is Tone.STOP
     assert documents.decisions(undecided) == undecided.undecided
