@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from twenty_answers import OBJECTS, destination, good, page
+from twenty_answers import OBJECTS, destination, failed, good, page
 
 from dentlib.clock import ManualClock
 from dentlib.destinations import open_destination
@@ -163,3 +163,18 @@ def test_only_known_destinations_open() -> None:
         open_destination("zebra", "http://x.example", "k", clock=ManualClock(), calls_per_minute=None)
     assert "twenty" in str(caught.value)
     assert open_destination("twenty", "http://x.example", "k", clock=ManualClock(), calls_per_minute=1).name == "twenty"
+
+
+def test_a_server_that_takes_fewer_records_a_call_is_believed() -> None:
+    """The number in its refusal is the batch from then on; nothing of the refused batch was written."""
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        if b"objects" in request.content:
+            return Server()(request)
+        return failed(request, {"message": "Maximum number of records to upsert is 60.", "extensions": {"code": "X"}})
+
+    twenty = destination(refuse)
+    assert twenty.capabilities.batch_rows == 200
+    with pytest.raises(Refused):
+        twenty.create("person", [{"id": A}], "t")
+    assert twenty.capabilities.batch_rows == 60
