@@ -48,11 +48,13 @@ def write_audit_log(ledger: Ledger, path: Path) -> int:
 def audit_lines(ledger: Ledger) -> Iterator[tuple[Any, ...]]:
     """Yield the lines, as tuples in the order of `COLUMNS`."""
     kinds: dict[str, str] = {}
-    for entry in ledger.entries("kind IN ('run', 'done', 'rows')", blocks=False):
+    for entry in ledger.entries("kind IN ('run', 'done', 'rows', 'decision')", blocks=False):
         if entry.kind == "run":
             kinds[entry.run] = entry.body["kind"]
         elif entry.kind == "done":
             yield from _of_call(entry, ledger.entry(entry.body["call"]), kinds)
+        elif entry.kind == "decision":
+            yield from _of_decision(entry, ledger)
         else:
             yield from _of_rows(entry, kinds)
 
@@ -61,7 +63,7 @@ def _of_call(done: Entry, call: Entry, kinds: dict[str, str]) -> Iterator[tuple[
     step, op = call.body["step"], call.body["op"]
     failed = {key: (code, words) for key, code, words in done.body["failed"]}
     unwritten = set(done.body["unwritten"])
-    kind = kinds.get(call.run, "") or ("probe" if step.startswith("probe:") else "rollback")
+    kind = kinds.get(call.run, "") or ("probe" if step.startswith("probe:") else _kind_of(call.run))
     for key, rid, _ in call.body["rows"]:
         if key in unwritten:
             continue  # sent again, or in halves: that is another call, with a line of its own
@@ -71,6 +73,24 @@ def _of_call(done: Entry, call: Entry, kinds: dict[str, str]) -> Iterator[tuple[
             reason = "the answer was lost; found when read back"
         yield (
             done.at, call.run, kind, step, key, rid, call.body["object"], op, outcome, code, reason, done.seq
+        )  # fmt: skip
+
+
+def _kind_of(run: str) -> str:
+    """Name what has no run of its own: decisions, owners assigned anew, a rollback."""
+    return run.partition("-")[0] or "rollback"
+
+
+def _of_decision(entry: Entry, ledger: Ledger) -> Iterator[tuple[Any, ...]]:
+    """Yield who decided what about a listed row. A conflict that was found to be none any more is nobody's decision."""
+    for listing, number, decision in entry.body["rows"] if entry.body["by"] else ():
+        listed = ledger.entry(listing)
+        row = listed.body["rows"][number - 1]
+        step, key, rid, name = (listed.body["step"], *row[:3]) if listed.kind == "conflicts" else row[:4]
+        about = f"{row[3]}: " if listed.kind == "conflicts" else f"{row[4]}: "
+        yield (
+            entry.at, entry.run, _kind_of(entry.run), step, key, rid, name, "none", decision, "decision",
+            f"{about}decided by {entry.body['by']}", entry.seq,
         )  # fmt: skip
 
 

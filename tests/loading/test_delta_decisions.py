@@ -35,6 +35,7 @@ from dentlib.loading import (
     plan_delta,
     read_choices,
     rollback,
+    write_audit_log,
 )
 from dentlib.loading.decision_files import DeletionLine
 from dentlib.model import JSON, Option, WantedField, WantedSchema, record_id
@@ -238,6 +239,13 @@ def test_every_decision_about_deletions(practice: Practice) -> None:
     assert not practice.record("visits", "1")
     assert practice.record("patients", "2")
     assert practice.record("visits", "4")["removedInSource"] == "DELETED"
+    audit = practice.folder / "audit-log.csv"
+    write_audit_log(practice.ledger, audit)
+    with audit.open(encoding="utf-8", newline="") as file:
+        told = [r for r in csv.DictReader(file) if r["kind"] == "decide"]
+    assert sorted(r["outcome"] for r in told if r["code"] == "decision") == ["delete"] * 3 + ["keep"] * 3 + ["mark"]
+    assert {r["reason"] for r in told if r["code"] == "decision"} == {"deleted: decided by A. Analyst"}
+    assert [r["operation"] for r in told if r["code"] == ""].count("destroy") == 3
     again = practice.decide(undecided, how)
     assert (dict(again.done), dict(again.already)) == ({}, {"delete": 3, "keep": 3, "mark": 1})
 
