@@ -245,6 +245,21 @@ def test_e_mails_are_kept_as_they_are_and_still_unique(crm17: Any) -> None:
     assert refused["messages"] == ["A duplicate entry was detected"]
 
 
+def test_a_record_may_get_another_id_while_nothing_points_at_it(crm17: Any) -> None:
+    """Its unique values and links go along; with a timeline entry it can't."""
+    new_id = "033a7cc8-a65d-4fbe-a550-eea9465a83e2"
+    firm = _make(crm17, "Company", "companies", name="F")
+    who = _make(crm17, "Person", "people", emails={"primaryEmail": "a@example.com"}, companyId=firm)
+    crm17.rest("PATCH", f"people/{who}", {"id": new_id}, 200)
+    found = crm17.rest("GET", 'people?filter=emails.primaryEmail[eq]:"a@example.com"')["data"]["people"]
+    assert [(one["id"], one["companyId"]) for one in found] == [(new_id, firm)]
+    people = crm17.rest("GET", f"companies/{firm}?depth=1")["data"]["company"]["people"]
+    assert [one["id"] for one in people] == [new_id]
+    other = _make(crm17, "Person", "people", jobTitle="x")
+    crm17.settle()
+    crm17.rest("PATCH", f"people/{other}", {"id": who}, 500)
+
+
 def test_a_foreign_key_to_nothing_is_a_500_and_writes_nothing(crm17: Any) -> None:
     """The whole batch is undone."""
     nothing = "11111111-1111-4111-8111-00000000dead"

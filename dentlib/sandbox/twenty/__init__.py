@@ -8,7 +8,7 @@ Where to look:
     rest, rest_text       REST for records; graphql: GraphQL for records; operations: what both share
     strict                documents checked by the schema before anything runs, as 1.17 does
     reading, query        pages, counts, related records; filters and orders as SQL
-    writing, removing     creates, upserts, updates; deletes, restores, cascades
+    writing, removing     creates, upserts, updates; deletes, restores, cascades; integrity: unique values, foreign keys
     model                 one object compiled: its checks and how it reads back
     scalars, composites   each field type, with phones, links and richtext
     catalog, metadata_*   objects and fields: rules, changes, options, both APIs; introspect, openapi

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 import orjson
 
 from dentlib.sandbox.twenty.ids import ordered_ids
+from dentlib.sandbox.twenty.integrity import INSERT_LINK
 from dentlib.sandbox.twenty.model import Model
 from dentlib.sandbox.twenty.refusals import Json
 from dentlib.sandbox.twenty.removing import load_docs
 from dentlib.sandbox.twenty.state import dumps
 from dentlib.sandbox.twenty.workspace import Workspace
-from dentlib.sandbox.twenty.writing import INSERT_LINK, INSERT_RECORD
+from dentlib.sandbox.twenty.writing import INSERT_RECORD
 
 _SYSTEM = {"source": "MANUAL", "workspaceMemberId": None, "name": "System", "context": None}
 _LINKED = {"taskTarget": ("task", "linked-task.created"), "noteTarget": ("note", "linked-note.created")}

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from dentlib.sandbox.twenty import files, removing
+from dentlib.sandbox.twenty import files
 from dentlib.sandbox.twenty.catalog import Field
-from dentlib.sandbox.twenty.ids import constraint_name, new_ids
-from dentlib.sandbox.twenty.model import Model, UniqueKey
+from dentlib.sandbox.twenty.ids import new_ids
+from dentlib.sandbox.twenty.integrity import Integrity
+from dentlib.sandbox.twenty.model import Model
 from dentlib.sandbox.twenty.refusals import (
     Json,
     Refusal,
-    coded,
-    database_error,
     duplicate,
-    foreign_key,
-    in_database_words,
     not_found,
     not_null,
     type_error,
@@ -35,8 +32,6 @@ _TIMELINE = ("person", "company", "opportunity", "task", "note")
 _TARGETS = ("taskTarget", "noteTarget")
 
 INSERT_RECORD = "INSERT INTO record (ws,obj,id,deleted_at,created_at,position,doc) VALUES (?,?,?,?,?,?,?)"
-INSERT_UNIQUE = "INSERT INTO unique_value (ws,field,value,id) VALUES (?,?,?,?)"
-INSERT_LINK = "INSERT OR IGNORE INTO link (ws,target,field,id) VALUES (?,?,?,?)"
 
 
 class Writer:
@@ -49,6 +44,7 @@ class Writer:
         self.now = space.now
         self.actor = caller.actor
         self.changed: list[Json] = []
+        self.integrity = Integrity(space)
 
     # -- create -------------------------------------------------------------------------------------------------
 
@@ -80,7 +76,7 @@ class Writer:
         if model.not_null:
             for key in model.not_null.intersection(draft):
                 if draft[key] is None and key not in ("id", "position", "createdBy"):
-                    raise self._by_database(not_null(key, model.obj.name))
+                    raise self.integrity.refusal(not_null(key, model.obj.name))
         return draft
 
     def _connect(self, model: Model, draft: Json) -> None:
@@ -138,8 +134,8 @@ class Writer:
                 self.state.db.executemany(INSERT_RECORD, rows)
         except sqlite3.IntegrityError:
             raise duplicate(None, None, obj.name) from None
-        self._claim_unique(model, docs)
-        self._add_links(model, docs)
+        self.integrity.claim(model, docs)
+        self.integrity.link(model, docs)
         positions = [doc["position"] for doc in docs if "deletedAt" not in doc]
         if positions:
             space.lowest[obj.slot] = min([*positions, *([space.lowest[obj.slot]] if obj.slot in space.lowest else [])])
@@ -171,9 +167,10 @@ class Writer:
     def _row(self, model: Model, doc: Json) -> tuple[Any, ...]:
         blob = orjson.dumps(doc)
         if _NUL in blob:
-            raise self._unstorable('invalid byte sequence for encoding "UTF8": 0x00')
+            raise self.integrity.unstorable('invalid byte sequence for encoding "UTF8": 0x00')
         if len(blob) > _LONG and (size := vector_bytes(model, doc)) > MAX_VECTOR_BYTES:
-            raise self._unstorable(f"string is too long for tsvector ({size} bytes, max {MAX_VECTOR_BYTES} bytes)")
+            told = f"string is too long for tsvector ({size} bytes, max {MAX_VECTOR_BYTES} bytes)"
+            raise self.integrity.unstorable(told)
         return (
             self.space.ws, model.obj.slot, doc["id"], doc.get("deletedAt"), doc.get("createdAt"), doc["position"],
             blob.decode(),
@@ -198,60 +195,6 @@ class Writer:
         )
         highest: float = -1 if row is None or row[0] is None else row[0]
         return int(highest) if float(highest).is_integer() else highest
-
-    def _claim_unique(self, model: Model, docs: Iterable[Json]) -> None:
-        ws = self.space.ws
-        claims = [
-            (ws, key.field.slot, value, doc["id"])
-            for key in model.unique
-            for doc in docs
-            if (value := key.value_in(doc)) is not None
-        ]
-        if not claims:
-            return
-        try:
-            with self.state.write():
-                self.state.db.executemany(INSERT_UNIQUE, claims)
-        except sqlite3.IntegrityError:
-            raise self._conflict(model, claims) from None
-
-    def _conflict(self, model: Model, claims: list[tuple[int, int, Any, str]]) -> Refusal:
-        labels = {key.field.slot: key.label for key in model.unique}
-        for ws, slot, value, record_id in claims:
-            row = self.state.one(
-                "SELECT u.id, r.deleted_at FROM unique_value u JOIN record r ON r.ws=u.ws AND r.obj=? AND r.id=u.id "
-                "WHERE u.ws=? AND u.field=? AND u.value=? AND u.id<>?",
-                (model.obj.slot, ws, slot, value, record_id),
-            )
-            if row is not None and row[1] is None:
-                return duplicate(labels[slot], str(row[0]), model.obj.name)
-        return duplicate(None, None, model.obj.name)
-
-    def _add_links(self, model: Model, docs: Iterable[Json]) -> None:
-        ws = self.space.ws
-        for column, field in model.columns.items():
-            links = [(ws, doc[column], field.slot, doc["id"]) for doc in docs if doc.get(column) is not None]
-            if links:
-                self._check_targets(model, field, column, {link[1] for link in links})
-                self.state.db.executemany(INSERT_LINK, links)
-
-    def _check_targets(self, model: Model, field: Field, column: str, targets: set[str]) -> None:
-        assert field.relation is not None
-        row = self.state.one(
-            "SELECT count(*) FROM record WHERE ws=? AND obj=? AND id IN (SELECT value FROM json_each(?))",
-            (self.space.ws, field.relation["obj"], dumps(list(targets))),
-        )
-        if row is None or row[0] < len(targets):
-            table = model.obj.name
-            name = constraint_name("FK", table, column)
-            told = f'insert or update on table "{table}" violates foreign key constraint "{name}"'
-            raise self._by_database(foreign_key(told))
-
-    def _by_database(self, refusal: Refusal) -> Refusal:
-        return in_database_words(refusal) if self.space.release.database_words else refusal
-
-    def _unstorable(self, message: str) -> Refusal:
-        return database_error(message if self.space.release.database_words else "Data validation error.")
 
     def _enqueue(self, kind: str, payload: Json) -> None:
         if self.space.catalog.objects[payload["obj"]].name == "person":
@@ -340,14 +283,14 @@ class Writer:
         if row is None:
             raise not_found()
         before: Json = orjson.loads(row[0])
-        if draft.get("id") not in (None, record_id):
-            self._refuse_new_id(model, record_id)
         doc = {**self._merge(model, before, draft), "id": draft.get("id") or record_id}
         if any(name in draft for name in model.files):
             files.attach(self.space, model, doc, before)
         values = self._row(model, doc)
-        self._move_unique(model, before, doc, many)
-        self._move_links(model, before, doc)
+        self.integrity.move(model, before, doc, many=many)
+        self.integrity.relink(model, before, doc)
+        if doc["id"] != record_id:
+            self.integrity.rename(model, record_id, doc["id"])
         if before.get("position") != doc.get("position") or before.get("deletedAt") != doc.get("deletedAt"):
             self.space.lowest.pop(model.obj.slot, None)
         self.state.db.execute(
@@ -377,47 +320,6 @@ class Writer:
         if not model.obj.doc["isSystem"]:  # recorded for people; the server's own bookkeeping rows keep their author
             doc["updatedBy"] = self.actor
         return doc
-
-    def _refuse_new_id(self, model: Model, record_id: str) -> None:
-        row = self.state.one("SELECT field FROM link WHERE ws=? AND target=? LIMIT 1", (self.space.ws, record_id))
-        if row is None:
-            if self.space.release.ids_change:
-                return
-            raise coded("The id of a record cannot be changed", "INVALID_QUERY_INPUT")
-        field = self.space.catalog.fields[row[0]]
-        other = self.space.catalog.objects[field.obj].name
-        name = constraint_name("FK", other, str(field.column))
-        told = (
-            f'update or delete on table "{model.obj.name}" violates foreign key constraint "{name}" on table "{other}"'
-        )
-        raise self._by_database(foreign_key(told))
-
-    def _move_unique(self, model: Model, before: Json, doc: Json, many: bool) -> None:
-        moved: list[UniqueKey] = [key for key in model.unique if key.value_in(before) != key.value_in(doc)]
-        if not moved:
-            return
-        removing.release_unique(self.space, moved, before)
-        claims = [
-            (self.space.ws, key.field.slot, value, doc["id"])
-            for key in moved
-            if (value := key.value_in(doc)) is not None
-        ]
-        try:
-            with self.state.write():
-                self.state.db.executemany(INSERT_UNIQUE, claims)
-        except sqlite3.IntegrityError:
-            raise (duplicate(None, None, model.obj.name) if many else self._conflict(model, claims)) from None
-
-    def _move_links(self, model: Model, before: Json, doc: Json) -> None:
-        for column, field in model.columns.items():
-            old, new = before.get(column), doc.get(column)
-            if old == new:
-                continue
-            where = (self.space.ws, old, field.slot, doc["id"])
-            self.state.db.execute("DELETE FROM link WHERE ws=? AND target=? AND field=? AND id=?", where)
-            if new is not None:
-                self._check_targets(model, field, column, {new})
-                self.state.db.execute(INSERT_LINK, (self.space.ws, new, field.slot, doc["id"]))
 
 
 def _difference(before: Json, after: Json) -> Json:
