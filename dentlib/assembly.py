@@ -395,6 +395,14 @@ def undecided(desk: Desk, deletions: Sequence[Deletion], run_id: str) -> Undecid
     return loading.list_undecided(desk.ledger, desk.destination, deletions, run_id=run_id, patience=patience)
 
 
+def with_lost(desk: Desk, listed: Undecided, run_id: str) -> Undecided:
+    """Add what the reconciliation did not find of our records."""
+    sql = "SELECT DISTINCT step, record_id FROM reconcile.differences WHERE kind = 'missing' AND record_id IS NOT NULL"
+    missing = desk.con.execute(sql).fetchall()
+    patience = loading.Patience(desk.clock)
+    return loading.list_lost(desk.ledger, desk.destination, listed, missing, run_id=run_id, patience=patience)
+
+
 def reconciled(
     desk: Desk, prepared: PreparedFacts, run_id: str, *, minutes: float = NO_LIMIT_MINUTES
 ) -> list[CheckFacts]:

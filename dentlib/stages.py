@@ -287,6 +287,7 @@ def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str, again: str =
     loaded = make.load_all(desk, prepared, kind, again=again)
     undecided = make.undecided(desk, deletions, loaded.run_id) if kind == "delta" else None
     checks = [*before, *make.reconciled(desk, prepared, loaded.run_id)]
+    undecided = make.with_lost(desk, undecided, loaded.run_id) if undecided is not None else None
     facts = tell.run_facts(desk, now, prepared, loaded, checks, expected, undecided)
     loading.write_audit_log(desk.ledger, desk.engagement.reports / "audit-log.csv")
     good = _agrees(facts.steps, checks)

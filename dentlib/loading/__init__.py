@@ -17,7 +17,7 @@ from dentlib.loading.files import refused_files
 from dentlib.loading.forecast import calls_by_step, forecast
 from dentlib.loading.history import last_run, open_run, rolled_back_at, runs, switches_off
 from dentlib.loading.ledger import Ledger
-from dentlib.loading.listing import Undecided, list_undecided
+from dentlib.loading.listing import Undecided, list_lost, list_undecided
 from dentlib.loading.load import LoadResult, load
 from dentlib.loading.lock import WriterLock
 from dentlib.loading.match_facts import match_facts
@@ -64,6 +64,7 @@ __all__ = [
     "field_types",
     "forecast",
     "last_run",
+    "list_lost",
     "list_undecided",
     "load",
     "match",

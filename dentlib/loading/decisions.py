@@ -195,10 +195,13 @@ def newest_missing(ledger: Ledger) -> dict[Place, Absent]:
     return {(m.step, m.source_key): m for entry in entries for m in missing_of(entry)}
 
 
-def list_missing(ledger: Ledger, run_id: str, missing: Sequence[Absent]) -> None:
-    """Append a listing of records that are missing on one side, in parts; an empty one says that there is none."""
+def list_missing(ledger: Ledger, run_id: str, missing: Sequence[Absent], *, more: bool = False) -> None:
+    """Append a listing of records that are missing on one side, in parts; an empty one says that there is none.
+
+    `more`: they belong to the newest listing.
+    """
     with ledger.transaction():
-        for part, start in enumerate(range(0, max(len(missing), 1), _LISTED_ROWS), 1):
+        for part, start in enumerate(range(0, max(len(missing), 1), _LISTED_ROWS), 2 if more else 1):
             rows = [
                 [m.step, m.source_key, m.record_id, m.object, m.why, "", m.changed]
                 for m in missing[start : start + _LISTED_ROWS]

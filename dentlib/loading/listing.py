@@ -41,6 +41,7 @@ from dentlib.loading.patience import Patience
 from dentlib.loading.readback import differing, field_types, normalise_equal
 from dentlib.model import JSON, Destination, LoadStep
 
+_LOOKED_UP = 500
 T = TypeVar("T", Conflict, Absent, Deletion)
 
 
@@ -123,6 +124,36 @@ def list_undecided(
     conflicts = _conflicts(looking, run_id, settled)
     missing = _missing(looking, deletions, run_id, settled)
     return Undecided(conflicts, missing, tuple(sorted(settled.items())))
+
+
+def list_lost(
+    ledger: Ledger,
+    destination: Destination,
+    undecided: Undecided,
+    missing: Sequence[tuple[str, str]],
+    *,
+    run_id: str,
+    patience: Patience,
+) -> Undecided:
+    """Add records of ours that the reconciliation didn't find (step, record id) to what is to be decided."""
+    looking, listed = Looking(ledger, destination, patience), {m.record_id for m in undecided.missing}
+    fresh: list[Absent] = []
+    for start in range(0, len(missing), _LOOKED_UP):
+        some = {rid: step for step, rid in missing[start : start + _LOOKED_UP] if rid not in listed}
+        marks = ",".join("?" * len(some))
+        sql = f"SELECT step, source_key FROM current WHERE state = 'live' AND record_id IN ({marks})"
+        for step, key in sorted(ledger.rows(sql, *some)) if some else ():
+            current = looking.current(step, [key]).get(key)
+            if current is None or some.get(current.record_id) != step:
+                continue
+            stored = looking.read(current.object, [current.record_id]).get(current.record_id)
+            if stored is None or stored.get("deletedAt"):
+                why = DESTROYED_THERE if stored is None else BINNED_THERE
+                fresh.append(Absent(0, 0, step, key, current.record_id, current.object, why))
+    if not fresh:
+        return undecided
+    list_missing(ledger, run_id, fresh, more=True)
+    return replace(undecided, missing=tuple(newest_missing(ledger).values()))
 
 
 def _conflicts(looking: Looking, run_id: str, settled: Counter[str]) -> tuple[Conflict, ...]:

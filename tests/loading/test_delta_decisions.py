@@ -30,6 +30,7 @@ from dentlib.loading import (
     conflict_lines,
     decide,
     deletion_lines,
+    list_lost,
     list_undecided,
     load,
     plan_delta,
@@ -279,6 +280,23 @@ def test_a_record_destroyed_in_the_crm_is_listed_not_made_again(practice: Practi
     result, undecided = practice.round()
     assert by_step(result)["visits"] == (1, 0, 0)
     assert practice.record("visits", "1")["title"] == "Changed"
+
+
+def test_what_the_reconciliation_misses_is_listed(practice: Practice) -> None:
+    """A record destroyed in the CRM whose row did not change; one that is there after all is not listed."""
+    practice.twenty.destroy("task", [practice.id("visits", "6")], "by_hand")
+    undecided = practice.round()[1]
+    assert undecided.missing == ()
+    missing = [("visits", practice.id("visits", key)) for key in ("6", "7")]
+    patience = Patience(practice.clock)
+    found = list_lost(practice.ledger, practice.twenty, undecided, missing, run_id="delta-2", patience=patience)
+    assert [(m.source_key, m.why) for m in found.missing] == [("6", "destroyed in the CRM")]
+    again = list_lost(practice.ledger, practice.twenty, found, missing, run_id="delta-2", patience=patience)
+    assert again == found
+    assert practice.decide(found, lambda m: "keep").done == {"keep": 1}
+    result, undecided = practice.round()
+    assert next(s.excluded for s in result.steps if s.step == "visits") == 1
+    assert (undecided.missing, dict(undecided.settled)) == ((), {"keep": 1})
 
 
 def test_a_record_that_stays_away_by_decision_fails_no_more(practice: Practice) -> None:
