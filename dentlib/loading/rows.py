@@ -14,6 +14,8 @@ from dentlib.model import JSON, LoadStep
 
 CHUNK_ROWS = 200
 """About one call: small steps fit into the time that the call before is under way."""
+_STRETCH = 10_000
+"""How many ordinals are read in one query; a multiple of CHUNK_ROWS."""
 _ASIDE_ROWS = 1_000
 _ENVELOPE_BYTES = 2_048
 """What a request needs around its records."""
@@ -76,12 +78,19 @@ def count_rows(con: duckdb.DuckDBPyConnection, step: LoadStep, *, only_sample: b
 
 
 def stream(con: duckdb.DuckDBPyConnection, step: LoadStep, *, only_sample: bool) -> Iterator[list[Row]]:
-    """Yield chunks of rows in load order. A cursor of its own, so other queries may run meanwhile."""
-    where = " WHERE in_sample" if only_sample else ""
+    """Yield chunks of rows in load order. A cursor of its own, so other queries may run meanwhile.
+
+    Reads a stretch of ordinals at a time: sorting a whole step would hold all of its payloads in memory.
+    """
+    table, sampled = table_of(step), " AND in_sample" if only_sample else ""
     columns = "ordinal, source_key, record_id, row_hash, payload, strlen(payload), file_path"
-    cursor = con.cursor().execute(f"SELECT {columns} FROM {table_of(step)}{where} ORDER BY ordinal")
-    while chunk := cursor.fetchmany(CHUNK_ROWS):
-        yield [Row(*values) for values in chunk]
+    cursor = con.cursor()
+    low, high = cursor.execute(f"SELECT min(ordinal), max(ordinal) FROM {table}").fetchone() or (None, None)
+    for start in range(low, high + 1, _STRETCH) if low is not None else ():
+        where = f"ordinal >= {start} AND ordinal < {start + _STRETCH}{sampled}"
+        cursor.execute(f"SELECT {columns} FROM {table} WHERE {where} ORDER BY ordinal")
+        while chunk := cursor.fetchmany(CHUNK_ROWS):
+            yield [Row(*values) for values in chunk]
 
 
 class Packing:
