@@ -25,6 +25,9 @@ GIVEN_BACK = "given_back"
 RESTORED = "restored"
 """Tag of the ledger's calls that put values of a record back."""
 
+LEFT = "left_as_is"
+"""Tag of those that let go of a record that we wrote to and in which there is nothing to put back (any more)."""
+
 Kept = tuple[str, str, str]
 _NEVER_SENT = frozenset(("id", "updatedAt", "updatedBy", "searchVector", "position", "deletedAt"))
 _MOVED = ("position",)
@@ -39,7 +42,6 @@ class Restored:
 
     records: Counter[str] = field(default_factory=Counter)
     kept: list[Kept] = field(default_factory=list)
-    touched: dict[str, list[str]] = field(default_factory=dict)  # object → ids that were written to, ever
     later: list[tuple[OurRecord, JSON]] = field(default_factory=list)  # refused; worth another try at the end
 
 
@@ -119,7 +121,6 @@ class Restorer:
             if stored is None:
                 result.kept.append((object_name, record.id, "somebody destroyed it since"))
                 continue
-            result.touched.setdefault(object_name, []).append(record.id)
             back, theirs = self._way_back(record, stored, types)
             result.kept += [(object_name, record.id, f"{n}: somebody changed it since") for n in sorted(theirs)]
             if back:
@@ -135,7 +136,9 @@ class Restorer:
         again = {r.source_key for r, _ in result.later}
         self._end(call, [r.source_key for r, _ in backs if r.source_key in again])
         done = {r.id for r, _ in backs}
-        self._let_go([r for r in group if r.id not in done], GIVEN_BACK)
+        written = {r.id for r in changed} - done
+        self._let_go([r for r in group if r.id in written], LEFT)
+        self._let_go([r for r in group if r.id not in written | done], GIVEN_BACK)
 
     def _told(self, record: OurRecord, back: JSON, reason: str, result: Restored) -> None:
         if reason:

@@ -20,7 +20,7 @@ from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience, no_hook
 from dentlib.loading.probe import settle_probe_calls, sweep_probes
 from dentlib.loading.quiet import quiet, restore_switches
-from dentlib.loading.restoring import RESTORED, Kept, Restored, Restorer
+from dentlib.loading.restoring import LEFT, RESTORED, Kept, Restored, Restorer
 from dentlib.loading.schema import SchemaBack, foresee_schema, undo_schema
 from dentlib.loading.snapshot import Snapshot, differences, kept_baseline, picture_path, snapshot
 from dentlib.loading.uploads import has_uploads, take_back_uploads
@@ -100,7 +100,7 @@ def rollback(
         )  # fmt: skip
     start = begun.seq if begun else ledger.append("rollback", {})
     hook("rollback begun")
-    back = _Back(ledger, destination, patience, hook, progress)
+    back = _Back(ledger, destination, patience, hook, progress, start)
     back.settle()
     sweep_probes(ledger, destination, patience=patience, hook=hook)
     with Fates(ledger, destination, patience) as fates:
@@ -147,6 +147,7 @@ class _Back:
     patience: Patience
     hook: Hook
     progress: Progress
+    start: int  # number of the entry with which this rollback began
     side_effects: int = 0
     restored: Restored = field(default_factory=Restored)
 
@@ -238,13 +239,22 @@ class _Back:
 
     def _traces_of_changes(self) -> None:
         """Destroy what the destination wrote about our changes of records that were there before us."""
-        first = next(self.ledger.rows("SELECT min(at) FROM entry WHERE kind = 'call' AND seq > ?", self.ledger.epoch))
-        if not self.restored.touched:
+        sql = """
+            SELECT body ->> 'object', j.value ->> 1 FROM entry, json_each(entry.body, '$.rows') AS j
+            WHERE kind = 'call' AND seq > ? AND body ->> 'op' = 'destroy' AND body ->> 'tag' IN (?, ?)
+        """
+        touched: dict[str, set[str]] = {}
+        for name, rid in self.ledger.rows(sql, self.start, RESTORED, LEFT):
+            touched.setdefault(name, set()).add(rid)
+        if not touched:
             return
-        since = datetime.fromisoformat(first[0]) - _CLOCKS_APART
-        for name, ids in self.restored.touched.items():
+        (first,) = next(
+            self.ledger.rows("SELECT min(at) FROM entry WHERE kind = 'call' AND seq > ?", self.ledger.epoch)
+        )
+        since = datetime.fromisoformat(first) - _CLOCKS_APART
+        for name, ids in touched.items():
             self.side_effects += self.patience.idempotent(
-                lambda name=name, ids=ids: self.destination.destroy_side_effects(name, ids, since=since)  # type: ignore[misc]
+                lambda name=name, ids=ids: self.destination.destroy_side_effects(name, sorted(ids), since=since)  # type: ignore[misc]
             )
             self.hook("side effects destroyed")
 

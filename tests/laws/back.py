@@ -7,13 +7,14 @@ in the bin with e-mail addresses of ours, and a company and a person that rows o
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import httpx
 import orjson
-import practice
 from scenarios import QuickClock, file_field
 
 from dentlib.destinations.twenty import TwentyDestination, open_twenty
@@ -21,6 +22,13 @@ from dentlib.loading import Ledger, apply_schema, load, probe
 from dentlib.model import JSON, Decision, Option, SchemaPlan, WantedField, WantedObject, WantedSchema
 from dentlib.sandbox.twenty.server import TwentySandbox
 from dentlib.sandbox.twenty.snapshot import Rows, differences, dump_state
+
+_spec = importlib.util.spec_from_file_location("practice_of_the_way_back", Path(__file__).with_name("practice.py"))
+assert _spec is not None
+assert _spec.loader is not None
+practice = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(practice)
+practice.MATCHED = {}  # whom rows stand for is said below
 
 PEOPLE = 5_000
 BROKEN = Option("BROKEN", "Broken off")
@@ -136,10 +144,10 @@ class Site:
         practice.prepare(file, tables, self.steps)
         con = duckdb.connect(str(file), config={"threads": 1})
         if self.full:
-            con.execute("CREATE SCHEMA matching")
+            con.execute("CREATE SCHEMA IF NOT EXISTS matching")
             con.execute(
-                "CREATE TABLE matching.matches (step VARCHAR, source_key VARCHAR, record_id VARCHAR, rule VARCHAR, "
-                "found VARCHAR)"
+                "CREATE TABLE IF NOT EXISTS matching.matches (step VARCHAR, source_key VARCHAR, record_id VARCHAR, "
+                "rule VARCHAR, found VARCHAR)"
             )
             for (step, key), theirs in STANDS_FOR.items():
                 found = "update" if step == "carriers" else "update_empty"
@@ -148,23 +156,28 @@ class Site:
 
     def forward(self, ledger: Ledger, **more: Any) -> None:
         """Schema, probe, sample, run; each may be called again."""
-        con = self.work(0)
-        apply_schema(ledger, self.twenty, self.twenty.plan(WANTED), clock=self.clock)
-        if not ledger.live_counts():
-            probe(ledger, self.twenty, con, self.steps, clock=self.clock)
         number = ledger.epoch
-        load(
-            ledger, self.twenty, con, self.steps, run_id=f"sample-{number}", kind="sample", only_sample=True,
-            clock=self.clock,
-        )  # fmt: skip
-        load(ledger, self.twenty, con, self.steps, run_id=f"run-{number}", kind="run", clock=self.clock, **more)
-        con.close()
+        with closing(self.work(0)) as con:
+            apply_schema(ledger, self.twenty, self.twenty.plan(WANTED), clock=self.clock)
+            if not ledger.live_counts():
+                probe(ledger, self.twenty, con, self.steps, clock=self.clock)
+            given: Any = {"clock": self.clock}
+            load(
+                ledger,
+                self.twenty,
+                con,
+                self.steps,
+                run_id=f"sample-{number}",
+                kind="sample",
+                only_sample=True,
+                **given,
+            )
+            load(ledger, self.twenty, con, self.steps, run_id=f"run-{number}", kind="run", **given, **more)
 
     def delta(self, ledger: Ledger, round_: int) -> None:
         """A later round."""
-        con = self.work(round_)
-        load(ledger, self.twenty, con, self.steps, run_id=f"delta-{round_}", kind="delta", clock=self.clock)
-        con.close()
+        with closing(self.work(round_)) as con:
+            load(ledger, self.twenty, con, self.steps, run_id=f"delta-{round_}", kind="delta", clock=self.clock)
 
     def left_over(self, before: Rows) -> Rows:
         """Return what is not as it was, table by table, but who changed a record of theirs last: that can't be set."""

@@ -11,8 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "laws"))
 
-import practice
-from back import Site
+from back import Site, practice
 
 from dentlib.facts import RollbackFacts
 from dentlib.loading import Ledger, preview, rollback
