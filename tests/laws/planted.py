@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+from dentlib.destinations.twenty.client import Operation
+from dentlib.destinations.twenty.records import Records
+from dentlib.errors import Refused
 from dentlib.loading.sending import Sender, Sent, Written
+from dentlib.loading.updating import Updater
 
 
 def plant(control: str) -> None:
@@ -37,6 +42,7 @@ def _assume_written() -> None:
         self.ledger.end_call(entry.seq, run=entry.run, result="found")
 
     Sender._settle_create = assume  # type: ignore[method-assign]
+    Sender._found = lambda self, sent: True  # type: ignore[method-assign]
 
 
 def _only_resend() -> None:
@@ -52,5 +58,39 @@ def _only_resend() -> None:
     Sender._read = believe  # type: ignore[method-assign]
 
 
-_PLANTS = {"outcome-first": _outcome_first, "assume-written": _assume_written, "only-resend": _only_resend}
+def _soft_delete() -> None:
+    """A rollback that only puts records into the bin."""
+
+    def bin_them(self: Records, object_name: str, ids: Any, tag: str) -> None:
+        shape = self._catalog.shape(object_name)
+        type_name = f"{shape.type_name}FilterInput!"
+        variables = {"f": (type_name, {"id": {"in": list(ids)}})}
+        operation = Operation(f"delete{shape.plural_name}", "(filter:$f)", "{id}", variables, writes=True)
+        with suppress(Refused):
+            self._client.records(operation, "bin", tag)
+
+    Records.destroy = bin_them  # type: ignore[method-assign]
+
+
+def _overwrite_theirs() -> None:
+    """An update that takes whatever is stored for what we wrote."""
+    compare = Updater._compare
+
+    def blind(self: Updater, step: Any, row: Any, current: Any, stored: Any) -> Any:
+        ours = {**stored, **{k: v for k, v in self._base(current).items() if k in row.payload}}
+        return compare(self, step, row, current, ours)
+
+    Updater._compare = blind  # type: ignore[method-assign]
+
+
+_PLANTS = {
+    "outcome-first": _outcome_first,
+    "assume-written": _assume_written,
+    "only-resend": _only_resend,
+    "soft-delete": _soft_delete,
+    "overwrite-theirs": _overwrite_theirs,
+}
+SCENARIO = {"soft-delete": "back", "overwrite-theirs": "delta"}
+"""Where a bug shows; a first load unless told."""
+
 CONTROLS = tuple(_PLANTS)

@@ -56,8 +56,14 @@ def steps(file_field: str) -> tuple[LoadStep, ...]:
     )
 
 
-def rid(step: str, key: int | str) -> str:
-    """Return the record id of a row."""
+MATCHED = {("carriers", 3): (11, "update_empty"), ("patients", 2): (12, "update")}
+"""Rows that stand for records of somebody else: (step, key) → (number of that record, what the map says is done)."""
+
+
+def rid(step: str, key: int) -> str:
+    """Return the id of the record that a row becomes; for a matched one, of the record that is there."""
+    if (step, key) in MATCHED:
+        step, key = "others", MATCHED[step, key][0]
     return record_id(ENGAGEMENT, step, str(key))
 
 
@@ -95,8 +101,8 @@ def note_text(*lines: str) -> JSON:
 def rows(folder: Path, target: str, *, round_: int = 0) -> dict[str, list[list[Any]]]:
     """Return the prepared rows of all steps; `target`: how this version begins the names of links.
 
-    Round 0 is the first export. In round 1 patients 1 and 3 and visit 2 were changed, patient 4 and visit 6 are gone,
-    and there is a patient 7 with a visit.
+    Carrier 3 and patient 2 stand for records of somebody else. Round 0 is the first export. In round 1 patients 1 and 3
+    and visit 2 were changed, patient 4 and visit 6 are gone, and there is a patient 7 with a visit.
     """
     there = [n for n in range(1, PATIENTS + 1 + round_) if not (round_ and n == 4)]
     changed = {1, 3} if round_ else set()
@@ -106,7 +112,10 @@ def rows(folder: Path, target: str, *, round_: int = 0) -> dict[str, list[list[A
     link = f"{target}PersonId" if target else "personId"
     visits = [n for n in there if not (round_ and n == 6)]
     return {
-        "carriers": [_row("carriers", n, {"name": f"Carrier {n}"}, prefix="carrier:") for n in range(1, 4)],
+        "carriers": [
+            _row("carriers", n, {"name": f"Carrier {n}", "address": {"addressCity": f"Town {n}"}}, prefix="carrier:")
+            for n in range(1, 4)
+        ],
         "patients": [_row("patients", n, _patient(n, changed=n in changed), prefix="patient:") for n in there],
         "visits": [
             _row(
@@ -165,6 +174,11 @@ def prepare(file: Path, tables: dict[str, list[list[Any]]], order: Sequence[Load
         for step in order:
             con.execute(f"CREATE TABLE prepared.{step.table} ({COLUMNS})")
             _fill(con, f"prepared.{step.table}", ([n, *row] for n, row in enumerate(tables[step.table], 1)), 10)
+        con.execute("CREATE SCHEMA matching")
+        words = "step VARCHAR, source_key VARCHAR, record_id VARCHAR, rule VARCHAR, found VARCHAR"
+        con.execute(f"CREATE TABLE matching.matches ({words})")
+        found = [[step, str(key), rid(step, key), "name", how] for (step, key), (_, how) in MATCHED.items()]
+        _fill(con, "matching.matches", found, 5)
         con.execute(f"CREATE TABLE prepared.outcomes ({OUTCOMES})")
         _fill(con, "prepared.outcomes", ASIDE, 8)
 

@@ -1,7 +1,8 @@
-"""What is killed: a first load, a later round, and the way back. Each may be stopped anywhere and called again."""
+"""What is killed: a first load, a later round, decisions after it, the way back. Each may be called again."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +15,16 @@ import practice
 from dentlib.clock import SystemClock
 from dentlib.destinations.twenty import TwentyDestination, open_twenty
 from dentlib.loading import (
+    Choice,
     Ledger,
+    Mark,
+    Patience,
     apply_schema,
+    decide,
+    list_undecided,
     load,
     plan_delta,
     probe,
-    record_deletions,
     rollback,
     switches_off,
     write_audit_log,
@@ -101,14 +106,35 @@ def forward(world: World) -> list[Any]:
 
 
 def later(world: World) -> list[Any]:
-    """A later round: what was created and changed is written, what somebody changed stays, deletions are listed."""
+    """A later round: what was created and changed is written, what somebody changed stays, the rest is listed."""
     con, ledger = world.work(1), world.ledger
-    deletions = plan_delta(ledger, con, world.steps).deletions
+    gone = plan_delta(ledger, con, world.steps).deletions
     done = load(ledger, world.twenty, con, world.steps, run_id="delta-1", kind="delta", clock=world.clock)
-    if not ledger.last("kind = 'deletions'"):
-        record_deletions(ledger, done.run_id, deletions)
-    listed = sorted((d.step, d.source_key, d.why) for d in deletions)
-    return [*map(repr, done.steps), *map(list, listed)]
+    listed = list_undecided(ledger, world.twenty, gone, run_id=done.run_id, patience=Patience(world.clock))
+    conflicts = [[c.step, c.source_key, c.field] for c in listed.conflicts]
+    missing = [[m.step, m.source_key] for m in listed.missing]
+    choices = [[c.ref, c.record_id, c.field, "ours", ""] for c in listed.conflicts]
+    choices += [[m.ref, m.record_id, "", "mark" if m.source_key == "6" else "delete", ""] for m in listed.missing]
+    (world.folder / "choices.json").write_text(json.dumps(choices))
+    assert len(conflicts) == 1, conflicts
+    assert len(missing) == 4, missing
+    return [*map(repr, done.steps), *sorted(conflicts), *sorted(missing)]
+
+
+def decided(world: World) -> list[Any]:
+    """What a person decided about it: ours instead of theirs, records destroyed, one marked."""
+    choices = [Choice(*row) for row in json.loads((world.folder / "choices.json").read_text())]
+    carried = decide(
+        world.ledger,
+        world.twenty,
+        choices,
+        marks={"visits": Mark("title", "Gone")},
+        by="A. Analyst",
+        run_id="decide-1",
+        clock=world.clock,
+    )
+    assert not carried.refused, carried.refused
+    return sorted((carried.done + carried.already).items())
 
 
 def back(world: World) -> list[Any]:
@@ -118,8 +144,13 @@ def back(world: World) -> list[Any]:
     return [list(facts.kept)]
 
 
-SCENARIOS: dict[str, Callable[[World], list[Any]]] = {"load": forward, "delta": later, "back": back}
-BEGINS_AFTER = {"load": "", "delta": "load", "back": "delta"}
+SCENARIOS: dict[str, Callable[[World], list[Any]]] = {
+    "load": forward,
+    "delta": later,
+    "decide": decided,
+    "back": back,
+}
+BEGINS_AFTER = {"load": "", "delta": "load", "decide": "delta", "back": "decide"}
 """Scenario → the one whose undisturbed end it begins with."""
 
 
@@ -131,17 +162,19 @@ def after(scenario: str, twenty: TwentyDestination) -> None:
 
 
 def others(twenty: TwentyDestination, url: str, key: str) -> None:
-    """Fill a workspace with records of somebody else: one with an e-mail that we have too, one such in the bin."""
-    emails = ("theirs@example.com", "binned@example.com")
+    """Fill a workspace with records of somebody else: e-mails that we have too, one in the bin; two that we match."""
+    emails = {1: "theirs@example.com", 2: "binned@example.com", 12: "ana.2@example.com"}
     people: list[JSON] = [
         {
             "id": practice.rid("others", n),
             "name": {"firstName": "Tea", "lastName": "Their"},
-            "emails": {"primaryEmail": e},
+            "emails": {"primaryEmail": email},
+            "jobTitle": "their friend",
         }
-        for n, e in enumerate(emails)
+        for n, email in emails.items()
     ]
     twenty.create("person", people, "theirs_2")
+    twenty.create("company", [{"id": practice.rid("others", 11), "name": "Carrier Three"}], "theirs_3")
     body = {"query": f'mutation {{ deletePerson(id: "{people[1]["id"]}") {{ id }} }}'}
     headers = {"Authorization": f"Bearer {key}"}
     answer = httpx.post(f"{url}/graphql", json=body, headers=headers, trust_env=False).json()

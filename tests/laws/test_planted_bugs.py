@@ -9,13 +9,27 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from planted import CONTROLS
+from planted import CONTROLS, SCENARIO
 from running import found_by
+
+
+def test_an_outcome_before_its_request_is_seen() -> None:
+    """The quickest of them, each time: a record that was never sent counts as written."""
+    assert found_by("points.py", "--control", "outcome-first", "--every", "211", "--start", "230")["bad"]
 
 
 @pytest.mark.law
 @pytest.mark.parametrize("control", CONTROLS)
 def test_a_planted_bug_is_seen(control: str) -> None:
     """Each is caught by some of the points."""
-    found = found_by("points.py", "--control", control, "--every", "23", "--start", "11")
-    assert found["bad"]
+    where = SCENARIO.get(control, "load")
+    every = "31" if where == "load" else "61"
+    assert found_by("points.py", "--scenario", where, "--control", control, "--every", every, "--start", "11")["bad"]
+
+
+@pytest.mark.law
+@pytest.mark.parametrize("control", ["assume-written", "only-resend"])
+def test_a_planted_bug_is_seen_by_spoilt_answers(control: str) -> None:
+    """What a loader believes of a lost answer shows without any crash."""
+    options = ("--kind", "lost,reset,stall", "--every", "12", "--control", control)
+    assert found_by("answers.py", *options)["bad"]
