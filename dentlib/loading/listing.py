@@ -159,11 +159,14 @@ def list_lost(
 def _conflicts(looking: Looking, run_id: str, settled: Counter[str]) -> tuple[Conflict, ...]:
     ledger = looking.ledger
     standing = sorted(standing_conflicts(ledger).values(), key=lambda c: (c.step, c.object, c.source_key, c.field))
+    failed = set(ledger.rows("SELECT step, source_key FROM trouble WHERE run = ?", run_id))
     void: list[tuple[int, int, str]] = []
     again: list[Conflict] = []
     for (step, object_name), group in groupby(standing, key=lambda c: (c.step, c.object)):
         for conflict, current, stored in looking.of(list(group), step, object_name):
-            now = _as_it_is(looking, conflict, current, stored)
+            # a row that failed was not written, so the ledger doesn't hold what it means: the conflict stands as it is
+            unwritten = (step, conflict.source_key) in failed
+            now = conflict if unwritten else _as_it_is(looking, conflict, current, stored)
             if now is None:
                 void.append((conflict.entry, conflict.number, VOID))
             elif now is not conflict:

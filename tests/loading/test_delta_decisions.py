@@ -383,3 +383,19 @@ def test_what_is_new_for_a_destroyed_parent_is_listed_and_does_not_stop_the_delt
     assert practice.decide(undecided, lambda m: "recreate" if m.step == "visits" else "").done == {"recreate": 1}
     result, undecided = practice.round()
     assert (by_step(result)["visits"], by_step(result)["visit_links"]) == ((1, 0, 0), (1, 0, 0))
+
+
+def test_a_conflict_of_a_row_that_failed_stands_as_it_was_listed(practice: Practice) -> None:
+    """What the row means is not in the ledger then; deciding waits until it could be written."""
+    practice.change("patients", "1", dateOfBirth="1990-01-01", emails={"primaryEmail": "ana.2@example.com"})
+    practice.by_hand("patients", "1", dateOfBirth="1970-01-01")
+    result, undecided = practice.round()
+    assert by_step(result)["patients"] == (0, 0, 1), "the e-mail is another's"
+    (conflict,) = undecided.conflicts
+    assert conflict.meant == "1990-01-01"
+    assert "the source says something else" in practice.decide(undecided, lambda c: "ours").refused[0].reason
+    practice.change("patients", "1", emails={"primaryEmail": "ana.new@example.com"})
+    assert by_step(practice.round()[0])["patients"] == (0, 1, 0)
+    undecided = practice.round()[1]
+    assert practice.decide(undecided, lambda c: "ours").done == {"ours": 1}
+    assert practice.record("patients", "1")["dateOfBirth"][:10] == "1990-01-01"
