@@ -2,14 +2,16 @@
 
 A suite file holds expectations as Great Expectations writes them, plus, in `meta`: `rule` (stable name), `why` (for the
 reader), `table` (which table it reads) and optionally `for_each` (name of a list of rows handed in by the caller; the
-expectation is stamped out once per row, `{name}` placeholders filled in) and `counts` (`numerator` and `denominator` as
-SQL over the table, where a row of it stands for many). Other counts come from GX; values never do.
+expectation is stamped out once per row, `{name}` placeholders filled in), `counts` (`numerator`, `denominator` as SQL
+over the table, where a row of it stands for many) and `names` (SQL for one text that says where a failed check failed:
+steps, fields, ids of records). Other counts come from GX; values never do.
 """
 
 from __future__ import annotations
 
 import atexit
 import copy
+import dataclasses
 import functools
 import logging
 import os
@@ -62,7 +64,8 @@ def run_suite(
             total = _count(con, table)
             for result in _validate(source, table, expectations):
                 meta = result["expectation_config"]["meta"]
-                found[meta["number"]] = _facts(result, meta, point or name, total, _counted(con, table, meta))
+                facts = _facts(result, meta, point or name, total, _counted(con, table, meta))
+                found[meta["number"]] = _names(con, facts, meta)
     missing = set(range(len(stamped))) - set(found)
     if missing:
         lost = [stamped[n]["meta"]["rule"] for n in sorted(missing)]
@@ -107,6 +110,14 @@ def _counted(con: duckdb.DuckDBPyConnection, table: str, meta: dict[str, Any]) -
     counts = meta["counts"]
     row = con.execute(f"SELECT {counts['numerator']}, {counts['denominator']} FROM {table}").fetchone()
     return (int(row[0] or 0), int(row[1] or 0)) if row else (0, 0)
+
+
+def _names(con: duckdb.DuckDBPyConnection, facts: CheckFacts, meta: dict[str, Any]) -> CheckFacts:
+    """Say where a failed check failed, if it knows."""
+    if facts.success is not False or "names" not in meta:
+        return facts
+    row = con.execute(meta["names"]).fetchone()
+    return dataclasses.replace(facts, detail=str(row[0] or "") if row else "")
 
 
 def _facts(

@@ -117,6 +117,11 @@ def without_addresses(text: str) -> str:
     return _ADDRESS.sub(lambda found: mask(found.group(), longest=60), text)
 
 
+_RECORD_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
 def _looks_like_value(w: str) -> bool:
     bare = w.strip("\"'(),.;:<>[]")
+    if _RECORD_ID.fullmatch(bare):
+        return False
     return "@" in bare or sum(c.isdigit() for c in bare) >= 7
