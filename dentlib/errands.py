@@ -116,7 +116,7 @@ def decide(
     """
     if not by.strip():
         raise UsageError("decisions need a person's name", '--by "A. Analyst"')
-    choices, left = loading.read_choices(files)
+    choices, left = loading.read_choices([_found(name, file) for file in files])
     with open_desk(name, "decide", clock=clock) as desk:
         now = make.approved(desk, "sample")
         marks = {s.step: s.deletions.mark for s in now.map.active_steps if s.deletions is not None}
@@ -145,6 +145,12 @@ def decide(
         if not dry_run:
             loading.write_audit_log(desk.ledger, desk.engagement.reports / "audit-log.csv")
     return told
+
+
+def _found(name: str, file: Path) -> Path:
+    """Return a file as named, or as named from the engagement's folder."""
+    inside = Engagement.path_of(name) / file
+    return inside if not file.exists() and inside.exists() else file
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +225,7 @@ def reassign_owners(
     with open_desk(name, "owners", clock=clock, progress=progress) as desk:
         now = make.mapped(desk)
         make.prepared_records(desk, now)
-        wanted = ownership.assigned_owners(desk, now, file)
+        wanted = ownership.assigned_owners(desk, now, _found(name, file))
         written = sum(desk.ledger.live_counts().values()) > 0
         if written and not dry_run:
             make.approved(desk, "sample")

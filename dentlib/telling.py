@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -207,7 +208,7 @@ def to_decide(name: str, undecided: Undecided | None, folder: Path) -> list[str]
         n = len(undecided.missing)
         lines.append(f"{n:,} record{'s' * (n > 1)} gone from the export (or from the CRM): listed, not touched")
         files.append(folder / loading.DELETIONS_FILE)
-    given = " ".join(f"--from {file}" for file in files)
+    given = " ".join(f"--from {shlex.quote(str(file))}" for file in files)
     return [*lines, f'fill in the column decision, then: dentlib decide {name} {given} --by "A. Analyst"']
 
 
