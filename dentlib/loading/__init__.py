@@ -32,6 +32,7 @@ from dentlib.loading.rollback import preview, rollback
 from dentlib.loading.schema import apply_schema
 from dentlib.loading.snapshot import Snapshot, snapshot
 from dentlib.loading.updating import FieldConflict
+from dentlib.loading.verify import LogFacts, verify_log
 
 __all__ = [
     "CONFLICTS_FILE",
@@ -47,6 +48,7 @@ __all__ = [
     "FieldConflict",
     "Ledger",
     "LoadResult",
+    "LogFacts",
     "Mark",
     "Matches",
     "Patience",
@@ -87,6 +89,7 @@ __all__ = [
     "snapshot",
     "switches_off",
     "take_up",
+    "verify_log",
     "write_audit_log",
     "write_package",
 ]

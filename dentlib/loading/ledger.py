@@ -144,6 +144,7 @@ class Ledger:
         lock = None
         if read_only:
             if not path.exists():
+                _require_not_gone(path, SideFile(path).read())
                 raise UsageError(f"there is no ledger {path.name}: nothing was written yet", "run the sample first")
         else:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -161,10 +162,7 @@ class Ledger:
     ) -> Ledger:
         noted = SideFile(path).read()  # before the ledger itself: a writer may go on between the two looks
         if lock and not path.exists():
-            if noted and noted.seq:
-                raise LedgerDamaged(
-                    f"{path.name} is gone, but its head file knows {noted.seq} entries", "put the ledger back"
-                )
+            _require_not_gone(path, noted)
             SideFile(path).write(EMPTY)
             noted = EMPTY
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -427,6 +425,11 @@ def _cannot_write(path: Path, error: BaseException) -> DentlibError:
         f"the ledger {path.name} can't be written: {error}",
         "make room on the disk and run the same command again: it goes on where it stopped",
     )
+
+
+def _require_not_gone(path: Path, noted: Head | None) -> None:
+    if noted and noted.seq:
+        raise LedgerDamaged(f"{path.name} is gone, but its head file knows {noted.seq} entries", "put the ledger back")
 
 
 def _as_json(workspace: Workspace) -> JSON:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from loading_fakes import ENGAGEMENT, WORKSPACE
 
 from dentlib.clock import ManualClock
 from dentlib.errors import LedgerDamaged, Locked, UsageError
-from dentlib.loading import Ledger
+from dentlib.loading import Ledger, verify_log
 from dentlib.model import Workspace
 
 
@@ -187,3 +190,79 @@ def test_an_interrupt_out_of_a_commit_leaves_a_ledger_that_goes_on(world: Any) -
     assert ledger.append("probe", {"passed": False}) == last.seq + 1
     world.reopen()
     assert world.ledger.last("kind = 'probe'").body == {"passed": False}
+
+
+# ---- looking at a log from outside ---------------------------------------------------------------------------------
+
+
+def test_an_intact_log_says_so(ledger_path: Path) -> None:
+    """Entries, first and last, and the head as reports print it; copies of a phase can be checked as well."""
+    facts = verify_log(ledger_path, clock=ManualClock())
+    assert facts.intact
+    assert facts.head.startswith(f"{facts.entries}:")
+    assert (facts.engagement, facts.workspace) == (ENGAGEMENT, WORKSPACE.name)
+    assert sum(rows for _, rows in facts.kinds) == facts.entries > 20
+    assert facts.first_at <= facts.last_at
+    assert verify_log(ledger_path.with_name("ledger.sqlite.after-run.copy"), clock=ManualClock()).intact
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE entry SET body = json_set(body, '$.step', 'x') WHERE seq = 6", "entry 6 was edited"),
+        (
+            "UPDATE entry SET block = zeroblob(10) WHERE seq = (SELECT min(seq) FROM entry WHERE block IS NOT NULL)",
+            "edited",
+        ),
+        ("UPDATE entry SET body = 'x' WHERE seq = 1", "entry 1 was edited"),
+        ("DELETE FROM entry WHERE seq > 8", "ends at entry 8"),
+        ("DELETE FROM entry", "ends at entry 0"),
+        ("UPDATE current SET state = 'destroyed' WHERE step = 'carriers'", "table current"),
+    ],
+)
+def test_a_damaged_log_is_told_not_raised(ledger_path: Path, statement: str, said: str) -> None:
+    """The verdict names the first bad row, and the way out."""
+    damage(ledger_path, statement)
+    facts = verify_log(ledger_path, clock=ManualClock())
+    assert not facts.intact
+    assert said in facts.verdict
+    assert facts.way_out
+
+
+def test_a_log_that_is_gone_cut_short_or_not_there(ledger_path: Path, tmp_path: Path) -> None:
+    """Half a file, no file but its head, and nothing at all."""
+    whole = ledger_path.read_bytes()
+    for name in ("-wal", "-shm"):
+        ledger_path.with_name(ledger_path.name + name).unlink(missing_ok=True)
+    ledger_path.write_bytes(whole[: len(whole) // 2])
+    assert not verify_log(ledger_path, clock=ManualClock()).intact
+    ledger_path.unlink()
+    assert "is gone" in verify_log(ledger_path, clock=ManualClock()).verdict
+    with pytest.raises(UsageError, match="no ledger"):
+        verify_log(tmp_path / "none.sqlite", clock=ManualClock())
+
+
+def test_a_row_put_in_between_is_seen(ledger_path: Path) -> None:
+    """A forger without the chain: numbers and hash must follow."""
+    damage(
+        ledger_path,
+        "UPDATE entry SET seq = seq + 100000 WHERE seq > 7",
+        "INSERT INTO entry SELECT 8, at, kind, run, body, block, hash FROM entry WHERE seq = 7",
+        "UPDATE entry SET seq = seq - 99999 WHERE seq > 100000",
+    )
+    assert "entry 8 was edited" in verify_log(ledger_path, clock=ManualClock()).verdict
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
+    """Its note still names the dead process; the kernel knows better, and the next writer just starts."""
+    path = tmp_path / "ledger.sqlite"
+    program = (
+        "import sys, os, signal\nfrom pathlib import Path\nfrom dentlib.clock import SystemClock\n"
+        "from dentlib.loading import WriterLock\n"
+        "WriterLock(Path(sys.argv[1]), clock=SystemClock(), purpose='run')\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    lock = path.with_name(path.name + ".lock")
+    done = subprocess.run([sys.executable, "-c", program, str(lock)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert b'"purpose":"run"' in lock.read_bytes()
+    opened(path).close()
