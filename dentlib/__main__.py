@@ -280,6 +280,14 @@ def rollback(
     terminal.run_stage("rollback", name, {"yes": yes, "workspace": workspace}, as_json)
 
 
+@app.command("verify-log", epilog="Example: dentlib verify-log brightsmile")
+def verify_log(name: Name, as_json: AsJson = False) -> None:
+    """Check the ledger from its first entry to its last, and say so or what is wrong. Reads only."""
+    told = errands.verify_log(name)
+    terminal.show_logs(told, as_json)
+    raise typer.Exit(told["exit_code"])
+
+
 @app.command(epilog="Example: dentlib status brightsmile --json")
 def status(name: Name, as_json: AsJson = False) -> None:
     """Say where an engagement stands and what comes next. Reads only."""

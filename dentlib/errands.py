@@ -263,6 +263,24 @@ def reassign_owners(
         return told
 
 
+def verify_log(name: str, *, clock: Clock | None = None) -> dict[str, Any]:
+    """Check every ledger of an engagement from its first entry to its last. Reads only; asks no CRM.
+
+    Exit code 2 where one was edited, cut or replaced. Raises GateClosed where nothing was written yet.
+    """
+    folder = Engagement.open(name).folder("ledgers")
+    names = {p.name.removesuffix(".head") for p in [*folder.glob("*.sqlite"), *folder.glob("*.sqlite.head")]}
+    if not names:
+        raise GateClosed(f"'{name}' has no ledger yet: nothing was written", f"dentlib sample {name}")
+    found = [loading.verify_log(folder / file, clock=clock or SystemClock()) for file in sorted(names)]
+    return {
+        "stage": "verify-log",
+        "engagement": name,
+        "ledgers": [asdict(f) | {"kinds": dict(f.kinds)} for f in found],
+        "exit_code": 0 if all(f.intact for f in found) else 2,
+    }
+
+
 def status(name: str, *, clock: Clock | None = None) -> dict[str, Any]:
     """Say where an engagement stands and what comes next. Reads only; asks no CRM."""
     engagement = Engagement.open(name)

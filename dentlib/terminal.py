@@ -307,6 +307,20 @@ def show_status(told: Mapping[str, Any], as_json: bool) -> None:
     out.print(f"next: {told['next']}", markup=False)
 
 
+def show_logs(told: Mapping[str, Any], as_json: bool) -> None:
+    """Print what a check of the ledgers found."""
+    if as_json:
+        print_json(told)
+        return
+    for log in told["ledgers"]:
+        out.print(f"{log['file']}: {log['verdict']}", markup=False)
+        if log["intact"]:
+            out.print(f"  from {log['first_at']} to {log['last_at']}, workspace {log['workspace']}", markup=False)
+            out.print(f"  head {log['head']}: compare it with the one on the last report", markup=False)
+        else:
+            out.print(f"  way out: {log['way_out']}", markup=False)
+
+
 def write_samples(
     product: str, folder: Path, patients: int, seed: int, round_number: int, only: str, as_json: bool
 ) -> None:
