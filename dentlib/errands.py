@@ -178,7 +178,7 @@ def owners(name: str, *, clock: Clock | None = None, progress: Progress | None =
     with open_desk(name, "owners", clock=clock, progress=progress) as desk:
         now = make.mapped(desk)
         make.prepared_records(desk, now)
-        rows = mapping.owner_rows(desk.con)
+        rows = mapping.owner_rows(desk.con, now.map)
         invited = desk.destination.invitations()
         asked = {address.lower() for address in invited or ()}
         lines = [

@@ -44,7 +44,7 @@ def assigned_owners(desk: Desk, now: Mapped, file: Path) -> dict[str, str]:
     Those that the map assigns so already are named as well, so that a stopped re-assignment goes on. Wants prepared
     owners. Raises UsageError naming row and column of what can't be.
     """
-    known = {o.source_key: o for o in mapping.owner_rows(desk.con)}
+    known = {o.source_key: o for o in mapping.owner_rows(desk.con, now.map)}
     members = {m.email.lower(): m.email for m in desk.destination.members()}
     invited = {address.lower() for address in desk.destination.invitations() or ()}
     before = now.map.pair.owners.assigned if now.map.pair.owners else {}

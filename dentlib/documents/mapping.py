@@ -59,7 +59,7 @@ def decisions(facts: MappingFacts) -> tuple[str, ...]:
     asked += [
         f"{name_of(i)} can't be added to the CRM: {i.reason}." for i in facts.schema if i.decision is Decision.CONFLICT
     ]
-    unassigned = [o for o in facts.owners if o.how == "unassigned"]
+    unassigned = [o for o in facts.owners if o.how == "unassigned" and not o.allowed]
     if unassigned:
         asked.append(
             f"{numbers.things(len(unassigned), 'dentist or member of staff', 'dentists and members of staff')} "

@@ -131,7 +131,7 @@ def staff(facts: MappingFacts) -> list[OwnerRow]:
 
 def _owners(facts: MappingFacts) -> Section:
     other = [o for o in facts.owners if o.how != "matched"]
-    nobody = any(o.how == "unassigned" for o in facts.owners)
+    nobody = any(o.how == "unassigned" and not o.allowed for o in facts.owners)
     return Section(
         name="owners",
         heading="Dentists and staff",
@@ -179,7 +179,7 @@ def _others(other: Sequence[OwnerRow]) -> str:
 def _owner_row(o: OwnerRow) -> tuple[object, ...]:
     unknown = f"number {o.source_key}" if o.source_key else "nobody named"
     return (
-        _OWNERS.get(o.how, Status(o.how, Tone.CHECK)),
+        Status("no owner", Tone.CHECK) if o.allowed and o.how == "unassigned" else _OWNERS[o.how],
         o.name or unknown,
         o.role or None,
         o.email or None,

@@ -54,6 +54,7 @@ class OwnerRow:
     member_email: str
     records: int
     reason: str = ""
+    allowed: bool = False  # the map lets their records stay without an owner
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def mapping_facts(
         lines=tuple(_lines(map, columns, counts)),
         value_maps=tuple(_value_maps(con, map)),
         schema=tuple(schema),
-        owners=_owners(con),
+        owners=_owners(con, map),
         tables_not_migrated=tuple(_tables_not_migrated(map, counts)),
         rebuild=tuple(_rebuild(con, map)),
         scope=_scope(con),
@@ -189,10 +189,10 @@ def _has_table(con: duckdb.DuckDBPyConnection, name: str) -> bool:
     return con.execute(sql, [schema, table]).fetchone() is not None
 
 
-def _owners(con: duckdb.DuckDBPyConnection) -> tuple[OwnerRow, ...]:
+def _owners(con: duckdb.DuckDBPyConnection, map: Map) -> tuple[OwnerRow, ...]:
     if not _has_table(con, OWNERS):
         return ()
-    return owner_rows(con)
+    return owner_rows(con, map)
 
 
 def _tables_not_migrated(map: Map, counts: dict[str, dict[str, int]]) -> list[tuple[str, int, str]]:

@@ -110,18 +110,17 @@ class _Matching:
         return "fallback", self._fallback, reason
 
 
-def owner_rows(con: duckdb.DuckDBPyConnection) -> tuple[OwnerRow, ...]:
+def owner_rows(con: duckdb.DuckDBPyConnection, map: Map) -> tuple[OwnerRow, ...]:
     """Return everybody of the staff, and records that name nobody (empty key), as last prepared. Reads only."""
+    leave = set(map.pair.owners.unassigned) if map.pair.owners is not None else set()
     columns = "source_key, name, email, role, how, member_name, member_email, records, reason"
-    return tuple(OwnerRow(*r) for r in con.execute(f"SELECT {columns} FROM {OWNERS}").fetchall())
+    rows = con.execute(f"SELECT {columns} FROM {OWNERS}").fetchall()
+    return tuple(OwnerRow(*r, allowed=bool({EVERYBODY, r[0]} & leave)) for r in rows)
 
 
 def undecided_owners(con: duckdb.DuckDBPyConnection, map: Map) -> tuple[OwnerRow, ...]:
     """Return those whose records would have no owner though the map doesn't say so. Reads only."""
-    allowed = set(map.pair.owners.unassigned) if map.pair.owners is not None else set()
-    if EVERYBODY in allowed:
-        return ()
-    return tuple(o for o in owner_rows(con) if o.how == "unassigned" and o.records and o.source_key not in allowed)
+    return tuple(o for o in owner_rows(con, map) if o.how == "unassigned" and o.records and not o.allowed)
 
 
 def write_assigned(path: Path, assigned: Mapping[str, str], *, into: Path | None = None) -> Path:

@@ -34,7 +34,7 @@ def practice(*providers: str) -> dict[str, list[dict[str, str]]]:
 
 
 def found(done: Any) -> dict[str, tuple[str, str, int]]:
-    return {o.source_key: (o.how, o.member_email, o.records) for o in owner_rows(done.con)}
+    return {o.source_key: (o.how, o.member_email, o.records) for o in owner_rows(done.con, done.map)}
 
 
 def test_what_the_map_assigns_goes_before_any_match(work: Work) -> None:
