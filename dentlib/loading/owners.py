@@ -110,7 +110,7 @@ def _batches(
     """Yield the changes to make, a call's worth at a time; count the others."""
     size = looking.destination.capabilities.batch_rows
     columns = "source_key, record_id, row_hash, payload"
-    sql = f"SELECT {columns} FROM {table_of(step)} WHERE owner_key IN (SELECT unnest(?::VARCHAR[])) ORDER BY ordinal"
+    sql = f"SELECT {columns} FROM {table_of(step)} WHERE owner_key IN (SELECT unnest(?::VARCHAR[]))"
     cursor = con.cursor().execute(sql, [keys])
     while chunk := cursor.fetchmany(size):
         rows = [_Prepared(key, rid, digest, orjson.loads(payload)) for key, rid, digest, payload in chunk]
