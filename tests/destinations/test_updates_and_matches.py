@@ -204,3 +204,27 @@ def test_a_formatted_text_is_made_in_the_type_that_this_version_writes(twenty: T
     assert "Hi" in twenty.read("person", [one["id"]])[one["id"]]["story"]["blocknote"]
     removed(twenty, [one])
     twenty.undo(recipe)
+
+
+def test_a_workflow_that_runs_by_the_clock_is_told(twenty: TwentyDestination) -> None:
+    """Those by hand don't react; those on records have a trigger that is switched off."""
+    workflow = {"id": str(uuid.uuid4()), "name": "Every night"}
+    versions = [
+        {"id": str(uuid.uuid4()), "workflowId": workflow["id"], "status": status, "trigger": {"type": kind}}
+        for status, kind in (("ACTIVE", "CRON"), ("DRAFT", "CRON"), ("ACTIVE", "MANUAL"))
+    ]
+    twenty.create("workflow", [workflow], "w")
+    twenty.create("workflowVersion", versions, "v")
+    told = [(r.label, r.detail) for r in twenty.reactions() if r.kind == "workflow"]
+    assert told == [("Every night", "runs by itself (cron) and may meet records of the load")]
+    twenty.destroy("workflowVersion", [v["id"] for v in versions], "d")
+    twenty.destroy("workflow", [workflow["id"]], "d")
+
+
+def test_stored_messages_are_told_because_people_are_tied_to_them(twenty: TwentyDestination) -> None:
+    """Participants are matched to new people by e-mail address, which can't be switched off."""
+    one = {"id": str(uuid.uuid4()), "handle": "ana@brightsmile.example.com"}
+    assert "matching" not in {r.kind for r in twenty.reactions()}
+    twenty.create("messageParticipant", [one], "m")
+    assert [r.label for r in twenty.reactions() if r.kind == "matching"] == ["messages"]
+    twenty.destroy("messageParticipant", [one["id"]], "d")

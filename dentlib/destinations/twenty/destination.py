@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -139,11 +139,18 @@ class TwentyDestination:
         self._schema.touched()
         self._records.update(object_name, record_id, fields, tag)
 
-    def update_batch(self, object_name: str, changes: Sequence[tuple[str, JSON]], tag: str) -> None:
+    def update_batch(
+        self,
+        object_name: str,
+        changes: Sequence[tuple[str, JSON]],
+        tag: str,
+        *,
+        created: Mapping[str, str] | None = None,
+    ) -> None:
         """Change fields of existing records in one call; not atomic, see `Updates.write`."""
         self._effects.touched()
         self._schema.touched()
-        self._updates.write(object_name, changes, tag)
+        self._updates.write(object_name, changes, tag, created)
 
     def objections(self, object_name: str, records: Sequence[JSON]) -> dict[str, tuple[str, str]]:
         """Say which records the server would refuse or spoil: id → (code, words). No call, but see `describe`."""

@@ -13,7 +13,7 @@ from datetime import datetime
 import orjson
 
 from dentlib.clock import Clock, stamp
-from dentlib.destinations.twenty.describe import Catalog, Shape
+from dentlib.destinations.twenty.describe import Catalog, Shape, columns_to
 from dentlib.destinations.twenty.records import Records
 from dentlib.model import JSON
 
@@ -46,10 +46,11 @@ class Effects:
         Waits first until the worker has caught up, at most a minute. Idempotent. Runs started by hand stay. `since`:
         for records that aren't ours; only what was written about changes of them from then on that no member made.
         """
-        column = f"target{self._catalog.shape(object_name).type_name}Id"
         timeline = self._catalog.shape(_TIMELINE)
-        if not ids or not timeline.has_column(column):
+        columns = [c for f in timeline.fields for c in columns_to(f, object_name)]
+        if not ids or not columns:
             return 0
+        column = columns[0]
         self._settle()
         gone = 0
         for start in range(0, len(ids), _ROWS):

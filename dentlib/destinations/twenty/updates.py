@@ -30,16 +30,28 @@ class Updates:
         self._catalog = catalog
         self._records = records
 
-    def write(self, object_name: str, changes: Sequence[tuple[str, JSON]], tag: str) -> None:
+    def write(
+        self,
+        object_name: str,
+        changes: Sequence[tuple[str, JSON]],
+        tag: str,
+        created: Mapping[str, str] | None = None,
+    ) -> None:
         """Change fields of existing records, (id, fields) each; fields left out stay. One call, not atomic.
 
         A record that was soft-deleted since the caller read it comes back to life: read right before. Raises UsageError
         for fields that an upsert can't carry, InDoubt where no trustworthy answer came, Refused with the server's
         words; with the code RECORD_NOT_FOUND where records were gone: the others are changed, nothing new stays.
+        `created`: id → the time of creation as just read; then `updatedAt` may be among the fields, since a new record
+        is told by its time of creation, and by holding nothing but what was sent.
         """
         shape = self._catalog.shape(object_name)
         what = f"update {len(changes)} {shape.plural}"
-        _refuse_fields(shape, changes)
+        if created is None:
+            _refuse_fields(shape, changes, NOT_IN_BATCH)
+        else:  # an empty value matches no other record, so a unique field may be emptied
+            filled = [(i, {n: v for n, v in fields.items() if not _is_empty(v, None)}) for i, fields in changes]
+            _refuse_fields(shape, filled, NOT_IN_BATCH - {"updatedAt"})
         operation = Operation(
             f"create{shape.plural_name}",
             "(data:$d,upsert:true)",
@@ -50,7 +62,10 @@ class Updates:
         answer = self._client.records(operation, what, tag)
         same_ids((i for i, _ in changes), answer, what)
         sent = {i.lower(): fields for i, fields in changes}
-        suspects = {r["id"] for r in answer if r["createdAt"] == r["updatedAt"]}
+        if created is None:
+            suspects = {r["id"] for r in answer if r["createdAt"] == r["updatedAt"]}
+        else:
+            suspects = {r["id"] for r in answer if r["createdAt"] != created[r["id"]]}
         if suspects:
             self._destroy_new(shape, {i: sent[i] for i in suspects}, what, tag)
 
@@ -69,9 +84,9 @@ class Updates:
         )
 
 
-def _refuse_fields(shape: Shape, changes: Iterable[tuple[str, JSON]]) -> None:
+def _refuse_fields(shape: Shape, changes: Iterable[tuple[str, JSON]], never: frozenset[str]) -> None:
     named = {name for _, fields in changes for name in fields}
-    unfit = (named & NOT_IN_BATCH) | {f["name"] for f in shape.fields if f["isUnique"] and f["name"] in named}
+    unfit = (named & never) | {f["name"] for f in shape.fields if f["isUnique"] and f["name"] in named}
     if unfit:
         raise UsageError(
             f"{', '.join(sorted(unfit))} of {shape.singular} can't be changed in a batch", "change them one by one"
