@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import Any
 
 from dentlib.errors import Refused
+from dentlib.loading.clashes import unique_paths
 from dentlib.loading.keeping import RESTORE, Fates, OurRecord
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience
-from dentlib.loading.readback import differing, field_types
+from dentlib.loading.readback import differing, field_types, is_empty
 from dentlib.model import JSON, Destination
 
 GIVEN_BACK = "given_back"
@@ -34,6 +35,15 @@ _MOVED = ("position",)
 """What some versions change by themselves when a record is updated among others."""
 
 _BY_ITSELF = frozenset(("updatedAt", *_MOVED))
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """One record to write to: the fields, and the record as it stands."""
+
+    record: OurRecord
+    fields: JSON
+    stored: JSON
 
 
 @dataclass(slots=True)
@@ -115,7 +125,7 @@ class Restorer:
         present = self._patience.idempotent(
             lambda: self._destination.read(object_name, [r.id for r in changed], deleted=True)
         )
-        backs: list[tuple[OurRecord, JSON]] = []
+        backs: list[Back] = []
         for record in changed:
             stored = present.get(record.id)
             if stored is None:
@@ -124,18 +134,17 @@ class Restorer:
             back, theirs = self._way_back(record, stored, types)
             result.kept += [(object_name, record.id, f"{n}: somebody changed it since") for n in sorted(theirs)]
             if back:
-                backs.append((record, back))
-        call = self._begin([r for r, _ in backs], RESTORED)
+                backs.append(Back(record, back, stored))
+        call = self._begin([b.record for b in backs], RESTORED)
         refused = self._send(object_name, backs)
-        for record, back in backs:
-            if record.id in refused:
-                result.later.append((record, back))
+        for one in backs:
+            if one.record.id in refused:
+                result.later.append((one.record, one.fields))
             else:
-                self._told(record, back, "", result)
+                self._told(one.record, one.fields, "", result)
         self._hook("values put back")
-        again = {r.source_key for r, _ in result.later}
-        self._end(call, [r.source_key for r, _ in backs if r.source_key in again])
-        done = {r.id for r, _ in backs}
+        self._end(call, [b.record.source_key for b in backs if b.record.id in refused])
+        done = {b.record.id for b in backs}
         written = {r.id for r in changed} - done
         self._let_go([r for r in group if r.id in written], LEFT)
         self._let_go([r for r in group if r.id not in written | done], GIVEN_BACK)
@@ -201,9 +210,33 @@ class Restorer:
 
     # ---- writing -----------------------------------------------------------------------------------------------
 
-    def _send(self, object_name: str, backs: Sequence[tuple[OurRecord, JSON]]) -> set[str]:
-        """Write the fields; return the ids of records that were refused."""
-        return {record.id for record, back in backs if self._write(object_name, record.id, back)}
+    def _send(self, object_name: str, backs: Sequence[Back]) -> set[str]:
+        """Write the fields, together where the destination can; return the ids of records that were refused."""
+        caps = self._destination.capabilities
+        unique = {p.field for p in unique_paths(self._fates.schema.objects[object_name])}
+        alone = caps.not_in_batch - {"updatedAt"}
+        together = [
+            b
+            for b in backs
+            if caps.batch_updates
+            and not b.stored.get("deletedAt")  # a batch would bring it back to life
+            and not any(n in alone or (n in unique and not is_empty(v)) for n, v in b.fields.items())
+        ]
+        if len(together) > 1 and self._write_together(object_name, together):
+            backs = [b for b in backs if b not in together]
+        return {b.record.id for b in backs if self._write(object_name, b.record.id, b.fields)}
+
+    def _write_together(self, object_name: str, backs: Sequence[Back]) -> bool:
+        """Write them in one call; False where it is refused: then each is tried alone."""
+        created = {b.record.id: str(b.stored.get("createdAt")) for b in backs}
+        fields = [(b.record.id, b.fields) for b in backs]
+        tag = f"restore_all_{backs[0].record.id.replace('-', '')}"
+        try:
+            self._patience.idempotent(lambda: self._destination.update_batch(object_name, fields, tag, created=created))
+        except Refused:
+            return False
+        self._hook("put back")
+        return True
 
     def _write(self, object_name: str, rid: str, back: JSON) -> str:
         """Write one record's fields; return the destination's words where it refuses."""

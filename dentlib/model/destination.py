@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -178,13 +178,21 @@ class Destination(Protocol):
         """Change fields of one record."""
         ...
 
-    def update_batch(self, object_name: str, changes: Sequence[tuple[str, JSON]], tag: str) -> None:
+    def update_batch(
+        self,
+        object_name: str,
+        changes: Sequence[tuple[str, JSON]],
+        tag: str,
+        *,
+        created: Mapping[str, str] | None = None,
+    ) -> None:
         """Change fields of up to `batch_rows` existing records, (id, fields) each, in one call.
 
         Only where `capabilities.batch_updates`, and only fields that are neither unique nor in
         `capabilities.not_in_batch` (else UsageError). Not atomic: after InDoubt or Refused the records are read again.
         Never leaves a record that wasn't there before: Refused with RECORD_NOT_FOUND where some were gone. Read the
-        records right before: one that somebody put into the bin in between comes back.
+        records right before: one that somebody put into the bin in between comes back. `created`: id → time of creation
+        as just read; with it `updatedAt` may be among the fields, and unique fields may be emptied.
         """
         ...
 

@@ -46,7 +46,12 @@ THEIR_SCHEMA = WantedSchema(
 )
 THEIR_COMPANY = practice.rid("theirs", "company")
 THEIR_PERSON = practice.rid("theirs", "person")
-STANDS_FOR = {("carriers", 3): THEIR_COMPANY, ("patients", 5): THEIR_PERSON}
+THEIR_SECOND = practice.rid("theirs", "second company")
+STANDS_FOR = {
+    ("carriers", 2): THEIR_SECOND,
+    ("carriers", 3): THEIR_COMPANY,
+    ("patients", 5): THEIR_PERSON,
+}
 
 
 class Site:
@@ -115,7 +120,8 @@ class Site:
         ]
         twins = [{"id": practice.rid("twins", n), "emails": {"primaryEmail": f"ana.{n}@example.com"}} for n in (2, 4)]
         person = {"id": THEIR_PERSON, "name": {"firstName": "Ana", "lastName": ""}, "shoeSize": "38"}
-        self.create("company", [{"id": THEIR_COMPANY, "name": "Carrier Three"}])
+        companies = {THEIR_COMPANY: "Carrier Three", THEIR_SECOND: "Carrier Two"}
+        self.create("company", [{"id": rid, "name": name} for rid, name in companies.items()])
         self.create("person", [*people, *twins, person | {"companyId": THEIR_COMPANY}])
         for n in (2, 4):
             self.bin("Person", practice.rid("twins", n))

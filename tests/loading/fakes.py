@@ -291,7 +291,9 @@ class FakeDestination:
             self.crm.change(object_name, record_id, fields)
         self.hook("crm after update")
 
-    def update_batch(self, object_name: str, changes: Sequence[tuple[str, JSON]], tag: str) -> None:
+    def update_batch(
+        self, object_name: str, changes: Sequence[tuple[str, JSON]], tag: str, *, created: Any = None
+    ) -> None:
         self.hook("crm before update")
         assert self.batch_updates
         assert len(changes) <= self.batch_rows
