@@ -141,6 +141,7 @@ def run_facts(
         kept=loaded.kept,
         counted_calls=desk.destination.stats.calls,
         reconciliation=reconciliation_facts(desk.con),
+        switches=loading.switch_history(desk.ledger, loaded.run_id),
     )
 
 
@@ -169,6 +170,7 @@ def reconciled_facts(
         reconciliation=reconciliation_facts(desk.con),
         confirmed=confirmations(desk),
         remarks=mapping.remark_counts(desk.con, now.map),
+        switches=loading.switch_history(desk.ledger, last.run_id),
     )
 
 

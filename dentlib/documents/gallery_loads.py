@@ -253,6 +253,7 @@ def run_facts(kind: str = "run") -> RunFacts:
         refused_for_rate=0,
         retries=2,
         switched_off=("workflow “Welcome e-mail”",) if clean else (),
+        switches=_switches() if clean else (),
         ledger_head=fingerprint("ledger")[:16],
         confirmed=(
             ("the map", "A. Analyst", MADE_AT - timedelta(days=3)),
@@ -284,6 +285,18 @@ def _reasons() -> tuple[ReasonCount, ...]:
     )
 
 
+def _switches() -> tuple[SwitchFacts, ...]:
+    return (
+        SwitchFacts(
+            "Welcome e-mail (on person.created)",
+            off_at=MADE_AT,
+            off_seen=True,
+            on_at=MADE_AT + timedelta(minutes=14),
+            verified=True,
+        ),
+    )
+
+
 def rollback_facts(preview: bool = False) -> RollbackFacts:
     """Return a rollback after which nothing differs, or its preview."""
     return RollbackFacts(
@@ -312,14 +325,6 @@ def rollback_facts(preview: bool = False) -> RollbackFacts:
             "2 records that were here before get their values back; the CRM goes on naming this migration's key as the "
             "last to have changed them, which no program can set",
         ),
-        switches=(
-            SwitchFacts(
-                "Welcome e-mail (on person.created)",
-                off_at=MADE_AT,
-                off_seen=True,
-                on_at=MADE_AT + timedelta(minutes=14),
-                verified=True,
-            ),
-        ),
+        switches=_switches(),
         picture="" if preview else "5f2c.sqlite.after-812.picture.gz",
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dentlib.documents import numbers
+from dentlib.documents.switches import switches_section
 from dentlib.documents.view import Column, Section, Status, Table, Tone
 from dentlib.facts import Forecast, RunFacts
 
 
 def pace_section(facts: RunFacts) -> Section:
     """Say how the run went beside what was foreseen. Pure."""
+    switches = switches_section(facts.switches)
     took = numbers.duration((facts.ended_at - facts.started_at).total_seconds())
     return Section(
         name="pace",
@@ -20,16 +22,14 @@ def pace_section(facts: RunFacts) -> Section:
             else "none was refused for its rate."
         ),
         status=Status("check", Tone.CHECK) if facts.refused_for_rate else Status("fine", Tone.GOOD),
-        tables=(_beside(facts),) if facts.forecast.steps else (),
+        tables=(*((_beside(facts),) if facts.forecast.steps else ()), *switches.tables),
         items=(
             f"Started {numbers.moment(facts.started_at)}, ended {numbers.moment(facts.ended_at)}"
             + (f"; the last record was written {numbers.moment(facts.written_at)}." if facts.written_at else "."),
             f"Foreseen: {foreseen(facts.forecast)}.",
             *((f"Needed: {_needed(facts)}.",) if facts.counted_calls else ()),
             f"{numbers.things(facts.retries, 'call')} tried again after a passing failure.".capitalize(),
-            "Switched off during the run: " + numbers.listing(list(facts.switched_off), most=20) + "."
-            if facts.switched_off
-            else "Nothing of the CRM had to be switched off.",
+            switches.finding,
             f"Run {facts.run_id}; the ledger's last entry is {facts.ledger_head}.",
         ),
     )

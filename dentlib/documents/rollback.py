@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from dentlib.documents import numbers
 from dentlib.documents.outcomes import harmless
+from dentlib.documents.switches import switches_section
 from dentlib.documents.view import Column, Figure, Section, Status, Table, Tone
-from dentlib.facts import RollbackFacts, RollbackLine, SwitchFacts
+from dentlib.facts import RollbackFacts, RollbackLine
 
 _CLOSENESS = {
     "values": "every value of every record",
@@ -19,7 +20,7 @@ _CLOSENESS = {
 
 def sections(facts: RollbackFacts) -> tuple[Section, ...]:
     """Return the rollback's sections. Pure; a preview says that nothing was done yet."""
-    return (_taken_back(facts), _kept(facts), _proof(facts), _switches(facts))
+    return (_taken_back(facts), _kept(facts), _proof(facts), switches_section(facts.switches))
 
 
 def summary(facts: RollbackFacts) -> Section:
@@ -299,53 +300,3 @@ def _proof(facts: RollbackFacts) -> Section:
         ),
         tables=tuple(t for t in tables if t.rows),
     )
-
-
-def _switches(facts: RollbackFacts) -> Section:
-    """Say of each automation that was off for a load that it is on again, and that it was looked at."""
-    return switches_section(facts.switches)
-
-
-def switches_section(switches: Sequence[SwitchFacts]) -> Section:
-    """Return the times at which automations were off, with the proof that they are on again."""
-    off = [s for s in switches if s.on_at is None]
-    unseen = [s for s in switches if s.on_at is not None and not s.verified]
-    if not switches:
-        finding, status = "No automation of the CRM had to be switched off.", Status("none", Tone.PLAIN)
-    elif off or unseen:
-        finding = (
-            f"{numbers.things(len(off), 'automation').capitalize()} still off, {numbers.count(len(unseen))} put on "
-            "again but not found as before: look at them in the CRM."
-        )
-        status = Status("look at it", Tone.STOP)
-    else:
-        times = numbers.things(len(switches), "time")
-        finding = f"Automations were switched off {times}, and each is on again as it was: looked at afterwards."
-        status = Status("on again", Tone.GOOD)
-    return Section(
-        name="switches",
-        heading="Automations of the CRM",
-        finding=finding,
-        status=status,
-        tables=(
-            Table(
-                name="switches",
-                caption="Off and on again",
-                columns=(Column("Automation"), Column("Off at"), Column("On again at"), Column("Seen", "status")),
-                rows=tuple(
-                    (s.label, numbers.moment(s.off_at), numbers.moment(s.on_at) if s.on_at else None, _seen(s))
-                    for s in switches
-                ),
-            ),
-        )
-        if switches
-        else (),
-    )
-
-
-def _seen(switch: SwitchFacts) -> Status:
-    if switch.on_at is None:
-        return Status("still off", Tone.STOP)
-    if not switch.verified:
-        return Status("not found as before", Tone.STOP)
-    return Status("off and on" if switch.off_seen else "on", Tone.GOOD)

@@ -98,6 +98,20 @@ class CheckFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchFacts:
+    """One thing that reacts to records: when it was switched off, and on again, and whether both were seen.
+
+    `verified`: after it was put on again it was read back, and was as before.
+    """
+
+    label: str
+    off_at: datetime
+    off_seen: bool = False
+    on_at: datetime | None = None
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """A run or a delta."""
 
@@ -127,20 +141,7 @@ class RunFacts:
     counted_calls: int = 0  # writing and reading, of this process
     kept: tuple[tuple[str, str, int], ...] = ()  # step, field, records that were there before us and kept theirs
     reconciliation: ReconciliationFacts | None = None  # what reading back found
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchFacts:
-    """One thing that reacts to records: when it was switched off, and on again, and whether both were seen.
-
-    `verified`: after it was put on again it was read back, and was as before.
-    """
-
-    label: str
-    off_at: datetime
-    off_seen: bool = False
-    on_at: datetime | None = None
-    verified: bool = False
+    switches: tuple[SwitchFacts, ...] = ()  # when automations were off, and that each was seen on again
 
 
 @dataclass(frozen=True, slots=True)

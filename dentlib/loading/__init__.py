@@ -15,7 +15,7 @@ from dentlib.loading.decisions import Absent, Conflict, record_deletions
 from dentlib.loading.delta import Deletion, DeltaPlan, plan_delta
 from dentlib.loading.files import refused_files
 from dentlib.loading.forecast import calls_by_step, forecast
-from dentlib.loading.history import last_run, open_run, rolled_back_at, runs, switches_off
+from dentlib.loading.history import last_run, open_run, rolled_back_at, runs, switch_history, switches_off
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.listing import Undecided, list_lost, list_undecided
 from dentlib.loading.load import LoadResult, load
@@ -87,6 +87,7 @@ __all__ = [
     "rolled_back_at",
     "runs",
     "snapshot",
+    "switch_history",
     "switches_off",
     "take_up",
     "verify_log",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dentlib.loading.ledger import Entry, Ledger
+from dentlib.loading.restoring import GIVEN_BACK, LEFT, RESTORED
 from dentlib.privacy import for_spreadsheet
 
 COLUMNS = (
@@ -22,6 +23,9 @@ _OUTCOMES = {
     ("adopt", True): "unchanged",
     ("destroy", True): "destroyed",
 }
+
+_LET_GO = {RESTORED: "put back", LEFT: "left as it is", GIVEN_BACK: "let go", "gone": "was gone"}
+"""What became of records that a rollback didn't destroy, by the tag of its call."""
 
 
 def write_audit_log(ledger: Ledger, path: Path) -> int:
@@ -68,7 +72,7 @@ def _of_call(done: Entry, call: Entry, kinds: dict[str, str]) -> Iterator[tuple[
         if key in unwritten:
             continue  # sent again, or in halves: that is another call, with a line of its own
         code, reason = failed.get(key, ("", ""))
-        outcome = "failed" if key in failed else _OUTCOMES[op, True]
+        outcome = "failed" if key in failed else _LET_GO.get(call.body["tag"], _OUTCOMES[op, True])
         if done.body["result"] == "found" and op == "create":
             reason = "the answer was lost; found when read back"
         yield (

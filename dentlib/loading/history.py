@@ -72,13 +72,11 @@ def switches_off(ledger: Ledger) -> list[JSON]:
 def switch_history(ledger: Ledger, run_id: str | None = None) -> tuple[SwitchFacts, ...]:
     """Tell of each switch when it went off and on again, and whether that was seen, since the last rollback.
 
-    `run_id`: only those of that run, however often it was taken up again. One line for each time off.
+    `run_id`: only those that this run switched off, whoever put them on again. One line for each time off.
     """
     lines: list[SwitchFacts] = []
     open_line: dict[str, int] = {}
     for entry in ledger.entries("kind = 'switch' AND seq > ?", ledger.epoch, blocks=False):
-        if run_id is not None and entry.run != run_id:
-            continue
         switch, state = entry.body["switch"], entry.body["state"]
         at = datetime.fromisoformat(entry.at)
         number = open_line.get(switch["id"])
@@ -87,6 +85,8 @@ def switch_history(ledger: Ledger, run_id: str | None = None) -> tuple[SwitchFac
                 lines[number] = replace(lines[number], on_at=at, verified=bool(entry.body.get("seen")))
                 del open_line[switch["id"]]
         elif number is None:
+            if run_id is not None and entry.run != run_id:
+                continue
             open_line[switch["id"]] = len(lines)
             lines.append(SwitchFacts(switch["label"], off_at=at))
         elif state == "seen_off":

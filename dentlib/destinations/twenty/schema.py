@@ -60,12 +60,14 @@ class Schema:
 
         Options are removed by sending the current list without ours, so that every other one keeps its id. Raises
         Refused (`IN_USE`) where records hold something that would be lost with it: an object with records, a field
-        with values, an option that is chosen. Nothing is changed then.
+        with values, an option that is chosen. Nothing is changed then, but options that nobody chose go.
         """
         held = self.in_use(recipe)
         if held:
+            staying = self._without_free_options(recipe) if recipe["kind"] == "options" else []
+            which = f" ({', '.join(staying)})" if staying else ""
             raise Refused(
-                f"{_of_recipe(recipe)} can't be taken back: {held} records hold something in it",
+                f"{_of_recipe(recipe)}{which} can't be taken back: {held} records hold something in it",
                 "move or clear what they hold, then roll back again; or keep this addition",
                 code="IN_USE",
             )
@@ -77,6 +79,15 @@ class Schema:
         elif kind == "options":
             self._remove_options(recipe)
         self._catalog.forget()
+
+    def _without_free_options(self, recipe: JSON) -> list[str]:
+        """Remove those of a recipe's options that no record holds; return the others."""
+        values = list(recipe["values"])
+        free = [v for v in values if len(values) > 1 and not self.in_use({**recipe, "values": [v]})]
+        if free:
+            self._remove_options({**recipe, "values": free})
+            self._catalog.forget()
+        return [v for v in values if v not in free]
 
     def in_use(self, recipe: JSON) -> int:
         """Count the records that would lose something if this recipe were undone, soft-deleted ones included.
