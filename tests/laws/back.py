@@ -31,10 +31,10 @@ _spec.loader.exec_module(practice)
 practice.MATCHED = {}  # whom rows stand for is said below
 
 PEOPLE = 5_000
-BROKEN = Option("BROKEN", "Broken off")
+BROKEN, FROZEN = Option("BROKEN", "Broken off"), Option("FROZEN", "Frozen")
 WANTED = WantedSchema(
     practice.WANTED.objects,
-    (*practice.WANTED.fields, WantedField("task", "status", "SELECT", "Status", options=(BROKEN,), extend=True)),
+    (*practice.WANTED.fields, WantedField("task", "status", "SELECT", "Status", options=(BROKEN, FROZEN), extend=True)),
 )
 THEIR_SCHEMA = WantedSchema(
     (WantedObject("chair", "chairs", "Chair", "Chairs", "Theirs"),),

@@ -85,6 +85,8 @@ def test_what_others_need_stays_and_goes_later(site: Site) -> None:
 def still_there_and_taken_up(site: Site, ledger: Ledger) -> None:
     stored = site.twenty.read("person", [PATIENT])[PATIENT]
     assert stored["companyId"] == CARRIER
+    options = [o.value for o in site.twenty.describe().objects["task"].fields["status"].options]
+    assert options == ["TODO", "IN_PROGRESS", "DONE", "BROKEN"], "of our two options only the one that is chosen stays"
     assert ledger.live_counts() == {"patients": 1, "carriers": 1}
     again = rollback(ledger, site.twenty, clock=site.clock)
     assert (again.destroyed, len(again.kept)) == ((), 2)
