@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 
 from dentlib.loading.comparing import EXAMPLES, Found
-from dentlib.loading.reading import ReadBudget, chance_of_seeing
+from dentlib.loading.reading import chance_of_seeing
 from dentlib.model import LoadStep
 
 FLUSH_ROWS = 20_000
@@ -68,22 +68,22 @@ class Control:
         self._insert("differences", ("step", "object_name", "record_id", "field", "kind", "how"), rows)
 
     def step(self, step: LoadStep, found: Found) -> None:
-        """Write what one step's fields add up to."""
+        """Write what one step's fields add up to, in the order of their names: pages are the same each time."""
         self._insert(
             "explanations",
             ("step", "field", "kind", "how", "n"),
-            [(step.name, name, kind, how, n) for (name, kind, how), n in found.explanations.items()],
+            [(step.name, name, kind, how, n) for (name, kind, how), n in sorted(found.explanations.items())],
         )
         measured = found.measured
-        for (name, unit), total in measured.sums.items():
+        for (name, unit), total in sorted(measured.sums.items(), key=lambda item: item[0]):
             one, other = total.sent, total.stored
             row = [one.n, other.n, one.total, other.total, one.least, other.least, one.most, other.most]
             values = [step.name, name, total.kind, unit, *row, measured.left_out[name]]
             self._con.execute(f"INSERT INTO reconcile.sums VALUES ({_marks(values)})", values)
-        for (name, kind), (sent, stored) in measured.groups.items():
+        for (name, kind), (sent, stored) in sorted(measured.groups.items(), key=lambda item: item[0]):
             rows = [(step.name, name, kind, v, sent[v], stored[v]) for v in sorted(sent.keys() | stored.keys())]
             self._insert("groups", ("step", "field", "kind", "value", "sent", "stored"), rows)
-        for name, number in found.links.numbers.items():
+        for name, number in sorted(found.links.numbers.items()):
             self._links.append((number, step.name, name, found.links.kinds[name], found))
 
     def counts(self, step: LoadStep, found: Found, *, live: int, there: int, expected_there: int) -> None:
@@ -105,36 +105,31 @@ class Control:
 
     # ---- files -------------------------------------------------------------------------------------------------
 
-    def seen_ids(self, step: LoadStep, wanted: Mapping[str, str], budget: ReadBudget) -> list[str]:
-        """Return the records whose files are to be fetched: all that were read back, or as many as are allowed."""
-        rows = self._con.execute(
-            "SELECT record_id FROM reconcile.seen WHERE object_name = ? ORDER BY md5(? || record_id), record_id",
-            [step.object_name, str(budget.seed)],
-        ).fetchall()
-        ids = [rid for (rid,) in rows if rid in wanted]
-        return ids if budget.files is None else ids[: budget.files]
-
     def files(
-        self, step: LoadStep, wanted: Mapping[str, str], looked_at: int, digests: Iterable[tuple[str, str, int]]
+        self, step: LoadStep, wanted: Mapping[str, str], ids: Sequence[str], digests: Iterable[tuple[str, str, int]]
     ) -> None:
-        """Compare the hashes of fetched files with those that the ledger noted before sending."""
-        same = other = missing = size = 0
-        differences = []
+        """Compare the hashes of fetched files with those that the ledger noted before sending.
+
+        `wanted`: the hash of each record's file; `ids`: those that were to be fetched.
+        """
+        same = other = size = 0
+        differences, unseen = [], set(ids)
         for record_id, sha256, size_bytes in digests:
             size += size_bytes
+            if sha256:
+                unseen.discard(record_id)
             if sha256 == wanted[record_id]:
                 same += 1
-                continue
-            other, missing = (other + 1, missing) if sha256 else (other, missing + 1)
-            how = "other bytes than were sent" if sha256 else "there is no file to fetch"
-            differences.append((step.name, step.object_name, record_id, step.file_field, "file", how))
-        missing += looked_at - same - other - missing
-        self._insert(
-            "differences", ("step", "object_name", "record_id", "field", "kind", "how"), differences[: 5 * EXAMPLES]
-        )
+            elif sha256:
+                other += 1
+                differences.append((record_id, "other bytes than were sent"))
+        differences += [(record_id, "there is no file to fetch") for record_id in sorted(unseen)]
+        rows = [(step.name, step.object_name, rid, step.file_field, "file", how) for rid, how in differences]
+        columns = ("step", "object_name", "record_id", "field", "kind", "how")
+        self._insert("differences", columns, rows[: 5 * EXAMPLES])
         values = [
-            *(step.name, len(wanted), looked_at, same, other, missing, size),
-            chance_of_seeing(len(wanted), looked_at),
+            *(step.name, len(wanted), len(ids), same, other, len(unseen), size),
+            chance_of_seeing(len(wanted), len(ids)),
         ]
         self._con.execute(f"INSERT INTO reconcile.files VALUES ({_marks(values)})", values)
 
