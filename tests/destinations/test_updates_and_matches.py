@@ -10,6 +10,7 @@ import pytest
 from sandbox_workspace import QuickClock, Workspace, link_columns, person
 
 from dentlib.destinations.twenty import TwentyDestination, open_twenty
+from dentlib.destinations.twenty.client import Operation
 from dentlib.errors import InDoubt, Refused, UsageError
 from dentlib.model import Decision, WantedField, WantedSchema
 from dentlib.sandbox.twenty.snapshot import differences
@@ -228,3 +229,27 @@ def test_stored_messages_are_told_because_people_are_tied_to_them(twenty: Twenty
     twenty.create("messageParticipant", [one], "m")
     assert [r.label for r in twenty.reactions() if r.kind == "matching"] == ["messages"]
     twenty.destroy("messageParticipant", [one["id"]], "d")
+
+
+def test_a_text_of_an_older_kind_is_in_nobodys_way(twenty: TwentyDestination) -> None:
+    """Where RICH_TEXT can't be written, such a field of theirs is left out of reading, and is a conflict as ours."""
+    wanted = WantedSchema((), (WantedField("person", "story", "RICH_TEXT", "Story"),))
+    person_id = twenty.describe().objects["person"].id
+    body = {"objectMetadataId": person_id, "type": "RICH_TEXT", "name": "story", "label": "Story"}
+    operation = Operation(
+        "createOneField",
+        "(input:$f)",
+        "{id}",
+        {"f": ("CreateOneFieldMetadataInput!", {"field": body})},
+        writes=True,
+    )
+    made = twenty._client.metadata(operation, "make a field by hand")
+    kind = twenty.describe().objects["person"].fields["story"].type
+    (line,) = twenty.plan(wanted).items
+    assert line.decision is (Decision.REUSE if kind == "RICH_TEXT" else Decision.CONFLICT)
+    one = person(1)
+    del one["sourceSystemId"]
+    twenty.create("person", [one], "c")
+    assert one["id"] in twenty.read("person", [one["id"]])
+    removed(twenty, [one])
+    twenty.undo({"kind": "field", "id": made["id"], "object": "person", "field": "story"})

@@ -43,6 +43,9 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 """Composite types and the parts they are written with."""
 
+OLD_RICH_TEXT = "OLD_RICH_TEXT"
+"""Versions with RICH_TEXT_V2 still have RICH_TEXT, which can be made, but neither written nor read in parts."""
+
 FILE_FIELD, PATH_FIELD = "file", "fullPath"
 """Where an attachment holds its file: in a FILES field, or by a path in versions without such fields."""
 
@@ -114,6 +117,11 @@ class Catalog:
     def refresh(self) -> None:
         """Read all objects and fields again."""
         self._raw = list(self._pages())
+        kinds = {f["type"] for o in self._raw for f in o["fieldsList"]}
+        for one in self._raw if "RICH_TEXT_V2" in kinds else ():
+            for field in one["fieldsList"]:
+                if field["type"] == "RICH_TEXT":
+                    field["type"] = OLD_RICH_TEXT
         self._shapes = {o["nameSingular"]: _shape(o) for o in self._raw}
 
     def forget(self) -> None:
@@ -228,7 +236,7 @@ def _selected(field: JSON) -> str:
 
 
 def _is_written(field: JSON) -> bool:
-    if field["name"] in _NOT_WRITTEN or field["type"] == "TS_VECTOR" or not field["isActive"]:
+    if field["name"] in _NOT_WRITTEN or field["type"] in ("TS_VECTOR", OLD_RICH_TEXT) or not field["isActive"]:
         return False
     return field["type"] not in ("RELATION", "MORPH_RELATION") or bool(columns_of(field))
 
