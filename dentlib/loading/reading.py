@@ -6,8 +6,9 @@ same seed chooses the same records on every machine.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -36,6 +37,11 @@ class ReadBudget:
     def within(cls, minutes: float, calls_per_minute: int | None, *, seed: int = SEED) -> ReadBudget:
         """Return what can be read in so many minutes at a rate; everything where nothing limits."""
         return cls(None if calls_per_minute is None else max(1, int(minutes * calls_per_minute)), seed)
+
+    def of_files(self, ids: Iterable[str]) -> list[str]:
+        """Return the records whose files are fetched: all, or as many as allowed, chosen by the seed."""
+        chosen = sorted(ids, key=lambda rid: (hashlib.sha256(f"{self.seed}{rid}".encode()).digest(), rid))
+        return chosen if self.files is None else chosen[: self.files]
 
 
 def sample_sizes(rows: Mapping[str, int], page_rows: int, budget: ReadBudget) -> dict[str, int]:

@@ -38,7 +38,7 @@ T = TypeVar("T")
 READ_ROWS = 500
 """Records that one read asks for where a destination doesn't say: their ids fit in one request."""
 
-FILES_AT_ONCE = 50
+FILES_AT_ONCE = 100
 """Files whose addresses are asked for in one call, and that are fetched again together after a break."""
 
 _FILES = """
@@ -242,9 +242,9 @@ class _Reading:
 
     def _files(self, step: LoadStep) -> None:
         """Fetch the files' bytes and compare their hashes with those that the ledger noted before sending."""
-        wanted = dict(self._ledger.rows(_FILES, step.name))
-        ids = self._control.seen_ids(step, wanted, self._budget)
-        self._control.files(step, wanted, len(ids), self._digests(step, ids))
+        wanted = {rid: sha256 for rid, sha256 in self._ledger.rows(_FILES, step.name) if rid not in self._listed}
+        ids = self._budget.of_files(wanted)
+        self._control.files(step, wanted, ids, self._digests(step, ids))
 
     def _digests(self, step: LoadStep, ids: Sequence[str]) -> Iterator[tuple[str, str, int]]:
         for start in range(0, len(ids), FILES_AT_ONCE):
