@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from dentlib.loading.decisions import let_go
 from dentlib.loading.differences import SAME, Kind, explain
 from dentlib.loading.ledger import Adopted, Current, Entry, Ledger
 from dentlib.loading.measures import Links, Measured
@@ -103,6 +104,7 @@ class StepComparison:
         self._file_keys = file_keys
         self._listed = listed
         self._trouble = ledger.trouble(run_id, step.name)
+        self._let_go = {key for name, key in let_go(ledger) if name == step.name}
         self._adopted = ledger.adopted(step.name)
         self._filled = filled_fields(ledger, step.name, self._adopted)
         self._kept = kept_values(ledger, step.name)
@@ -122,7 +124,7 @@ class StepComparison:
                 found.matched += row.source_key in self._adopted
                 if row.payload is not None:
                     live.append(row)
-            elif row.source_key in self._trouble:
+            elif row.source_key in self._trouble or row.source_key in self._let_go:
                 found.refused += 1
         return live
 
