@@ -151,7 +151,7 @@ class _Object:
             f"{settled(_column(path, columns, step), path)} AS {column}" for path, column in self._columns.items()
         )
         self._con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT source_key, {values} FROM {table_of(step)} AS r "
+            f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT source_key, record_id, {values} FROM {table_of(step)} AS r "
             "ANTI JOIN written USING (source_key)"
         )
         return f"temp.{name}"
@@ -177,6 +177,9 @@ class _Object:
             f"CREATE OR REPLACE TEMP TABLE theirs AS SELECT DISTINCT ON (record_id) record_id, {chosen} FROM theirs_raw"
         )
         self._con.execute("DROP TABLE theirs_raw")
+        # a record under an id that we would give is ours: its answer was lost, or the ledger
+        ids = " UNION ALL ".join(f"SELECT record_id FROM {table}" for table in tables.values())
+        self._con.execute(f"DELETE FROM theirs WHERE record_id IN ({ids})")
 
     def _made_by_us(self) -> set[str]:
         sql = """

@@ -72,6 +72,8 @@ class StepLoad:
         self._late: list[Row] = []  # refused for a value that is taken, which an update may have set free since
         self._late_updates: list[tuple[Row, Current]] = []
         self._looked = False
+        caps = sender.destination.capabilities
+        self._read_rows = caps.batch_rows * max(1, caps.read_rows // caps.batch_rows)
         self.matched = 0
         self.conflicts: list[FieldConflict] = []
         self.kept: Counter[tuple[str, str]] = Counter()
@@ -196,7 +198,7 @@ class StepLoad:
                 new.append(row)
         self._count_unchanged(unchanged, known)
         self._fail(failed)
-        self._update(at_least=self._sender.destination.capabilities.batch_rows)
+        self._update(at_least=self._read_rows)
         return new
 
     def _leave_out(self, rows: list[Row]) -> None:
@@ -281,8 +283,8 @@ class StepLoad:
     # ---- updating ----------------------------------------------------------------------------------------------
 
     def _update(self, *, at_least: int) -> None:
-        """Bring records up to date, a batch at a time, as soon as there are that many."""
-        size = self._sender.destination.capabilities.batch_rows
+        """Bring records up to date, as many at a time as one read gives, as soon as there are that many."""
+        size = self._read_rows
         while len(self._changed) >= at_least:
             self._drain()
             part, self._changed = self._changed[:size], self._changed[size:]

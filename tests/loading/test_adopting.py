@@ -223,6 +223,18 @@ def test_a_record_made_by_us_and_destroyed_can_be_followed_by_an_adopted_one(wor
     assert world.crm.get("person", record_id(ENGAGEMENT, "patients", "1")) is None
 
 
+def test_a_record_under_the_id_that_we_would_give_is_ours(world: Any, practice: Any) -> None:
+    """The answer was lost, or the ledger was: it is found again and a rollback takes it away."""
+    one = practice({"1": {}})
+    one.prepare()
+    (text,) = world.con.execute("SELECT payload FROM prepared.patients").fetchone()
+    world.crm.insert("person", [orjson.loads(text)])
+    assert one.match(steps()).matched == 0
+    assert counts(one.load(steps())) == (1, 0, 0, 0, 0)
+    rollback(world.ledger, world.destination, clock=world.clock)
+    assert world.crm.all("person") == []
+
+
 class _Stop(Exception):
     pass
 
