@@ -272,7 +272,8 @@ def _people(desk: Desk, now: Mapped) -> dict[str, str]:
     """
     if "person" not in now.schema.objects:
         return {}
-    emails = ((p["id"], (p.get("emails") or {}).get("primaryEmail")) for p in desk.destination.scan("person"))
+    people = desk.destination.scan("person", fields=["emails"])
+    emails = ((p["id"], (p.get("emails") or {}).get("primaryEmail")) for p in people)
     return {email.lower(): rid for rid, email in emails if email}
 
 

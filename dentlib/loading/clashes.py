@@ -107,10 +107,11 @@ class KnownClashes:
         everything = patience.transient(lambda: destination.count(name, deleted=True))
         sql = "SELECT count(*) FROM current WHERE object = ? AND state = 'live'"
         (ours,) = next(ledger.rows(sql, name))
-        if everything <= ours or everything > PAGES_AT_MOST * capabilities.read_rows:
+        if everything <= ours or everything > PAGES_AT_MOST * capabilities.thin_rows:
             return
         mine = {rid for (rid,) in ledger.rows("SELECT record_id FROM current WHERE object = ?", name)}
-        for record in patience.transient(lambda: list(destination.scan(name, deleted=True))):
+        fields = [*(path.field for path in filled), "deletedAt"]
+        for record in patience.transient(lambda: list(destination.scan(name, deleted=True, fields=fields))):
             for path in filled if record["id"] not in mine else ():
                 if value := path.value(record):
                     self._theirs[path.path, value] = record

@@ -191,10 +191,11 @@ class _Object:
     def _records(self, tables: Mapping[str, str]) -> Iterator[JSON]:
         """Read all records page by page, or only those that have a value of ours: whichever costs fewer calls."""
         everything = self._patience.transient(lambda: self._destination.count(self._name))
-        pages = math.ceil(everything / self._destination.capabilities.read_rows)
+        pages = math.ceil(everything / self._destination.capabilities.thin_rows)
         wanted = self._wanted(tables, at_most=pages * _FIND_VALUES)
         if wanted is None:
-            yield from self._patience.transient(lambda: self._destination.scan(self._name))
+            fields = sorted({path.split(".")[0] for path in self._paths})
+            yield from self._patience.transient(lambda: self._destination.scan(self._name, fields=fields))
             return
         for path, values in wanted.items():
             for some in _parts(values, _FIND_VALUES):

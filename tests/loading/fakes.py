@@ -195,6 +195,7 @@ class FakeDestination:
     stalled: tuple[str, list[JSON]] | None = None
     batch_updates: bool = True
     read_rows: int = 500
+    thin_rows: int = 5000
     update_faults: dict[int, str] = field(default_factory=dict)
     update_sizes: list[int] = field(default_factory=list)
     single_updates: int = 0
@@ -214,6 +215,7 @@ class FakeDestination:
             "target",
             batch_updates=self.batch_updates,
             read_rows=self.read_rows,
+            thin_rows=self.thin_rows,
         )
 
     def workspace(self) -> Workspace:

@@ -90,7 +90,7 @@ def test_outcomes_are_a_partition(rounds: list[Round]) -> None:
 
 
 @pytest.mark.law
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ROUNDS)
 def test_outcomes_are_a_partition_at_length(rounds: list[Round]) -> None:
     """The same, many times."""

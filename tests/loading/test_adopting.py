@@ -203,7 +203,7 @@ def test_few_new_rows_in_a_large_workspace_are_asked_for_by_value(world: Any, pr
     one.load(steps(by=by))
     world.crm.insert("person", [them(99, emails={"primaryEmail": "ana.99@example.com"})])
     one.rows["99"] = {}
-    world.destination.finds, world.destination.read_rows = 0, 5
+    world.destination.finds, world.destination.thin_rows = 0, 5
     facts = one.match(steps(by=by))
     assert (facts.matched, world.destination.finds) == (1, 1)
     assert one.told["99"] == "them-99"
