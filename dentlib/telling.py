@@ -15,7 +15,7 @@ from dentlib import approvals, loading, mapping
 from dentlib.assembly import Mapped, forecast, match_facts
 from dentlib.desk import Desk
 from dentlib.facts import CheckFacts, Forecast, PreviewFacts, RollbackFacts, RunFacts, SampleFacts
-from dentlib.loading import Conflict, ConflictLine, DeletionLine, LoadResult, Undecided
+from dentlib.loading import Conflict, ConflictLine, DeletionLine, KeptField, LoadResult, Undecided
 from dentlib.loading.files import RefusedFile
 from dentlib.loading.history import RunRecord
 from dentlib.loading.load import calls_of
@@ -191,6 +191,8 @@ def write_lists(desk: Desk, now: Mapped, folder: Path, undecided: Undecided | No
     write_rows(desk.engagement.reports / "households.csv", mapping.SHARED_COLUMNS, shared)
     if refused := loading.refused_files(desk.ledger):
         write_csv(folder / "files-not-sent.csv", RefusedFile, refused)
+    if kept := loading.kept_fields(desk.ledger):
+        write_csv(folder / "kept-as-theirs.csv", KeptField, kept)
     if undecided and undecided.conflicts:
         write_csv(folder / loading.CONFLICTS_FILE, ConflictLine, loading.conflict_lines(undecided.conflicts))
     if undecided and undecided.missing:

@@ -1,5 +1,6 @@
 """Write prepared rows into a destination exactly once, know what was done, and take it back."""
 
+from dentlib.loading.adopting import KeptField, kept_fields
 from dentlib.loading.audit_log import write_audit_log
 from dentlib.loading.deciding import Carried, Choice, Mark, decide
 from dentlib.loading.decision_files import (
@@ -46,6 +47,7 @@ __all__ = [
     "DeletionLine",
     "DeltaPlan",
     "FieldConflict",
+    "KeptField",
     "Ledger",
     "LoadResult",
     "LogFacts",
@@ -65,6 +67,7 @@ __all__ = [
     "deletion_lines",
     "field_types",
     "forecast",
+    "kept_fields",
     "last_run",
     "list_lost",
     "list_undecided",

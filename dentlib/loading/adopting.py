@@ -8,9 +8,13 @@ different from what the source says is counted and listed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
+from dentlib.loading.ledger import Ledger
 from dentlib.loading.readback import is_empty, normalise_equal
 from dentlib.loading.rows import Match, Row
 from dentlib.loading.updating import Change, FieldConflict, Updated, Updater
@@ -109,3 +113,34 @@ class Adopter:
             more={"matched": matched},
         )
         self._sender.ledger.end_call(call, run=self._sender.run_id, result="found")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptField:
+    """A field of a record that was there before us, which it keeps though the export says otherwise."""
+
+    step: str
+    source_key: str
+    record_id: str
+    object: str
+    field: str
+    in_the_export: str
+    in_the_crm: str
+
+
+def kept_fields(ledger: Ledger) -> list[KeptField]:
+    """Return what records that were there before us kept as theirs, since the last rollback; each field once.
+
+    Reads the ledger only. Holds patients' values: for a list in the engagement's folder, never for a log.
+    """
+    found: dict[tuple[str, str, str], KeptField] = {}
+    for entry in ledger.entries("kind = 'kept' AND seq > ?", ledger.epoch):
+        step = entry.body["step"]
+        for (key, rid, name, field), values in zip(entry.body["rows"], entry.records("was"), strict=True):
+            told = KeptField(step, key, rid, name, field, _told(values["meant"]), _told(values["stored"]))
+            found[step, key, field] = told
+    return [found[place] for place in sorted(found)]
+
+
+def _told(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

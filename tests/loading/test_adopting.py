@@ -11,7 +11,7 @@ import pytest
 from loading_fakes import ENGAGEMENT, STEPS, patient, prepare
 
 from dentlib.errors import UsageError
-from dentlib.loading import load, match, match_facts, remembered, rollback
+from dentlib.loading import kept_fields, load, match, match_facts, remembered, rollback
 from dentlib.loading.patience import Patience
 from dentlib.model import LoadStep, MatchRules, record_id
 
@@ -92,6 +92,11 @@ def test_what_is_empty_there_is_filled_and_the_rest_stays(world: Any, practice: 
     result = one.load(steps())
     assert counts(result) == (1, 2, 0, 0, 2)
     assert result.kept == (("patients", "city", 1), ("patients", "name", 2))
+    listed = [(k.source_key, k.record_id, k.field) for k in kept_fields(world.ledger)]
+    assert listed == [("1", "them-1", "name"), ("2", "them-2", "city"), ("2", "them-2", "name")]
+    assert [(k.in_the_export, k.in_the_crm) for k in kept_fields(world.ledger) if k.field == "city"] == [
+        ("Ghent", "Bruges")
+    ]
     assert world.crm.get("person", "them-1")["city"] == "Ghent"
     assert world.crm.get("person", "them-2")["city"] == "Bruges"
     assert world.crm.get("person", "them-2")["sourceSystemId"] == "patient:2"
