@@ -31,6 +31,7 @@ from dentlib.workdb import quoted
 def sample_facts(desk: Desk, now: Mapped, prepared: PreparedFacts, loaded: LoadResult) -> SampleFacts:
     """Read the sample back and put source, intended and stored side by side."""
     schema = desk.destination.describe()
+    theirs = {(k.record_id, k.field) for k in loading.kept_fields(desk.ledger)}
     diff = []
     for step in prepared.steps:
         rows = desk.con.execute(
@@ -40,7 +41,7 @@ def sample_facts(desk: Desk, now: Mapped, prepared: PreparedFacts, loaded: LoadR
         stored = desk.destination.read(step.object_name, list(intended))
         types = loading.field_types(schema.objects[step.object_name])
         explained = mapping.explain(desk.con, now.map, step.name, [r[0] for r in rows])
-        diff += compare_sample(explained, intended, stored, types)
+        diff += compare_sample(explained, intended, stored, types, theirs)
     failed_lookups = sum(_failed_lookups(desk, step.name, step.table) for step in prepared.steps)
     owners = desk.con.execute("SELECT count(*) FROM prepared.owners WHERE how <> 'matched' AND records > 0").fetchone()
     return SampleFacts(

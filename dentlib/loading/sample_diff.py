@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Protocol
 
 import orjson
@@ -12,6 +12,7 @@ from dentlib.loading.readback import normalise_equal
 from dentlib.model import JSON
 
 NOT_STORED = "the record is not at the destination"
+KEPT = "the record was there before and keeps its own value"
 SHOWN_CHARACTERS = 400
 """Longer texts are shown cut; they are compared whole."""
 
@@ -42,16 +43,20 @@ def compare_sample(
     intended: Mapping[str, JSON],
     stored: Mapping[str, JSON],
     types: Mapping[str, str],
+    kept: Set[tuple[str, str]] = frozenset(),
 ) -> list[DiffRow]:
     """Put source, intended and stored side by side. Pure.
 
+    `kept`: (record id, field) that records which were there before us keep as theirs.
     `intended` and `stored` are records by id; `types` the destination's field types of the step's object. The verdict
     of a sub-field (`name.lastName`) is that of its own value, by the rules of the whole field's type.
     """
-    return [_row(e, intended.get(e.record_id, {}), stored.get(e.record_id), types) for e in explained]
+    return [_row(e, intended.get(e.record_id, {}), stored.get(e.record_id), types, kept) for e in explained]
 
 
-def _row(e: Explained, intended: JSON, stored: JSON | None, types: Mapping[str, str]) -> DiffRow:
+def _row(
+    e: Explained, intended: JSON, stored: JSON | None, types: Mapping[str, str], theirs: Set[tuple[str, str]]
+) -> DiffRow:
     head, _, part = e.field.partition(".")
     meant, kept = _at(intended, e.field), _at(stored, e.field)
     if stored is None:
@@ -61,6 +66,8 @@ def _row(e: Explained, intended: JSON, stored: JSON | None, types: Mapping[str, 
         same, reason = normalise_equal(wrapped_meant, wrapped_kept, types.get(head, ""))
     else:
         same, reason = normalise_equal(meant, kept, types.get(head, ""))
+    if not same and (e.record_id, head) in theirs:
+        reason = KEPT
     return DiffRow(
         step=e.step,
         source_key=e.source_key,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from loading_fakes import ENGAGEMENT, STEPS, patient, prepare
 from dentlib.errors import UsageError
 from dentlib.loading import kept_fields, load, match, match_facts, remembered, rollback
 from dentlib.loading.patience import Patience
+from dentlib.loading.sample_diff import KEPT, compare_sample
 from dentlib.model import LoadStep, MatchRules, record_id
 
 BY = (("emails.primaryEmail", "name.firstName"), ("name.lastName", "name.firstName"))
@@ -102,6 +103,27 @@ def test_what_is_empty_there_is_filled_and_the_rest_stays(world: Any, practice: 
     assert world.crm.get("person", "them-2")["sourceSystemId"] == "patient:2"
     assert rollback(world.ledger, world.destination, clock=world.clock).differences == ()
     assert world.crm.dump()["record"] == before["record"]
+
+
+@dataclass(frozen=True)
+class _Told:
+    step: str = "patients"
+    source_key: str = "1"
+    record_id: str = "them-1"
+    field: str = "city"
+    source_columns: str = "City"
+    source: str = "Ghent"
+    identifier_class: str = ""
+    problem: str = ""
+
+
+def test_the_sample_says_what_a_record_keeps() -> None:
+    """A difference that the map's rule makes has that as its reason."""
+    intended, stored = {"them-1": {"city": "Ghent"}}, {"them-1": {"city": "Bruges"}}
+    (row,) = compare_sample([_Told()], intended, stored, {"city": "TEXT"}, {("them-1", "city")})
+    assert (row.same, row.reason) == (False, KEPT)
+    (row,) = compare_sample([_Told()], intended, stored, {"city": "TEXT"})
+    assert row.reason != KEPT
 
 
 def test_match_only_writes_nothing_now_nor_later(world: Any, practice: Any) -> None:
