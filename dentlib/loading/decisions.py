@@ -109,19 +109,21 @@ def parsed_ref(text: str) -> tuple[str, int, int] | None:
 
 def conflicts_of(entry: Entry) -> list[Conflict]:
     """Return the rows of a listing of conflicts."""
-    was = entry.records("was")
-    return [
-        Conflict(entry.seq, n, entry.at, entry.body["step"], *row, values["base"], values["meant"], values["stored"])
-        for n, (row, values) in enumerate(zip(entry.body["rows"], was, strict=True), 1)
-    ]
+    found, step = [], entry.body["step"]
+    for n, (row, was) in enumerate(zip(entry.body["rows"], entry.records("was"), strict=True), 1):
+        key, rid, object_name, name = row
+        values = (was["base"], was["meant"], was["stored"])
+        found.append(Conflict(entry.seq, n, entry.at, step, key, rid, object_name, name, *values))
+    return found
 
 
 def missing_of(entry: Entry) -> list[Absent]:
     """Return the rows of a listing of deletions."""
-    return [
-        Absent(entry.seq, n, *row[:5], tuple(row[6]) if len(row) > 6 else ())
-        for n, row in enumerate(entry.body["rows"], 1)
-    ]
+    found = []
+    for n, row in enumerate(entry.body["rows"], 1):
+        step, key, rid, name, why = row[:5]
+        found.append(Absent(entry.seq, n, step, key, rid, name, why, tuple(row[6]) if len(row) > 6 else ()))
+    return found
 
 
 def standing_conflicts(ledger: Ledger) -> dict[tuple[str, str, str], Conflict]:

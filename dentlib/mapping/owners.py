@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def owner_rows(con: duckdb.DuckDBPyConnection, map: Map) -> tuple[OwnerRow, ...]
     leave = set(map.pair.owners.unassigned) if map.pair.owners is not None else set()
     columns = "source_key, name, email, role, how, member_name, member_email, records, reason"
     rows = con.execute(f"SELECT {columns} FROM {OWNERS}").fetchall()
-    return tuple(OwnerRow(*r, allowed=bool({EVERYBODY, r[0]} & leave)) for r in rows)
+    return tuple(replace(OwnerRow(*r), allowed=bool({EVERYBODY, r[0]} & leave)) for r in rows)
 
 
 def undecided_owners(con: duckdb.DuckDBPyConnection, map: Map) -> tuple[OwnerRow, ...]:
