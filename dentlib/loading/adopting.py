@@ -7,13 +7,14 @@ different from what the source says is counted and listed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
+from dentlib.loading.history import schema_changes
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.readback import is_empty, normalise_equal
 from dentlib.loading.rows import Match, Row
@@ -33,15 +34,25 @@ class Treatment(StrEnum):
     KEEP = "keep"
 
 
-def treatment(found: str, name: str, new: Any, stored: Any, field_type: str) -> Treatment:
-    """Decide about one field: what the source says (`new`) against what is stored, by the rule `found`."""
+def treatment(found: str, name: str, new: Any, stored: Any, field_type: str, made: Set[str] = frozenset()) -> Treatment:
+    """Decide about one field: what the source says (`new`) against what is stored, by the rule `found`.
+
+    `made`: fields of the object that we added. A switch among them that is off was never set by anybody: the
+    destination gave it to every record, and who is not to be contacted must not be lost for it.
+    """
     if name == "id" or is_empty(new) or normalise_equal(new, stored, field_type)[0]:
         return Treatment.SAME
     if found == "match_only":
         return Treatment.KEEP
-    if _holds_nothing(stored, field_type):
+    if _holds_nothing(stored, field_type) or (stored is False and name in made):
         return Treatment.FILL
     return Treatment.OVERWRITE if found == "update" and name not in _STAYS else Treatment.KEEP
+
+
+def made_fields(ledger: Ledger, object_name: str) -> frozenset[str]:
+    """Return the names of the fields that we added to an object and that still stand."""
+    items = (entry.body["item"] for entry, _ in schema_changes(ledger))
+    return frozenset(item["field"] for item in items if item["object"] == object_name and item["decision"] == "create")
 
 
 _MAIN_PART = {"PHONES": "primaryPhoneNumber", "CURRENCY": "amountMicros"}
@@ -66,6 +77,7 @@ class Adopter:
         result = Updated()
         present = self._updater.stored(step, [m.record_id for _, m in rows], result, [row for row, _ in rows])
         types = self._sender.types(step.object_name)
+        made = made_fields(self._sender.ledger, step.object_name)
         changes: list[tuple[Change, Match]] = []
         for row, matched in rows:
             stored = present.get(matched.record_id)
@@ -74,7 +86,7 @@ class Adopter:
             change = Change(row, dict(row.payload), {}, {})
             for name, new in sorted(row.payload.items()):
                 found, kind = stored.get(name), types.get(name, "")
-                match treatment(matched.found, name, new, found, kind):
+                match treatment(matched.found, name, new, found, kind, made):
                     case Treatment.FILL | Treatment.OVERWRITE:
                         change.sent[name], change.was[name] = new, found
                     case Treatment.KEEP:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import duckdb
 import orjson
 
 from dentlib.facts import MatchFacts, MatchRuleFacts, MatchStepFacts
-from dentlib.loading.adopting import Treatment, treatment
+from dentlib.loading.adopting import Treatment, made_fields, treatment
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.matching import AMBIGUOUS, COUNTS
 from dentlib.loading.patience import Patience
@@ -40,7 +40,7 @@ def match_facts(
         count = con.execute(f"SELECT rows, records FROM {COUNTS} WHERE step = ?", [step.name]).fetchone()
         rows, records = count or (0, 0)
         types = field_types(described[step.object_name])
-        effects = _effects(con, destination, step, types, patience)
+        effects = _effects(con, destination, step, types, made_fields(ledger, step.object_name), patience)
         found.append(
             MatchStepFacts(
                 step=step.name,
@@ -75,6 +75,7 @@ def _effects(
     destination: Destination,
     step: LoadStep,
     types: Mapping[str, str],
+    made: Set[str],
     patience: Patience,
 ) -> dict[Treatment, Counter[str]]:
     effects: dict[Treatment, Counter[str]] = {t: Counter() for t in Treatment}
@@ -89,7 +90,7 @@ def _effects(
         for rid, found, text in some:
             stored = present.get(rid, {})
             for name, new in orjson.loads(text).items():
-                effects[treatment(found, name, new, stored.get(name), types.get(name, ""))][name] += 1
+                effects[treatment(found, name, new, stored.get(name), types.get(name, ""), made)][name] += 1
     return effects
 
 

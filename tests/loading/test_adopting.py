@@ -12,6 +12,7 @@ from loading_fakes import ENGAGEMENT, STEPS, patient, prepare
 
 from dentlib.errors import UsageError
 from dentlib.loading import kept_fields, load, match, match_facts, remembered, rollback
+from dentlib.loading.adopting import Treatment, treatment
 from dentlib.loading.patience import Patience
 from dentlib.loading.sample_diff import KEPT, compare_sample
 from dentlib.model import LoadStep, MatchRules, record_id
@@ -103,6 +104,40 @@ def test_what_is_empty_there_is_filled_and_the_rest_stays(world: Any, practice: 
     assert world.crm.get("person", "them-2")["sourceSystemId"] == "patient:2"
     assert rollback(world.ledger, world.destination, clock=world.clock).differences == ()
     assert world.crm.dump()["record"] == before["record"]
+
+
+@pytest.mark.parametrize(
+    ("found", "new", "stored", "kind", "made", "becomes"),
+    [
+        ("update_empty", True, False, "BOOLEAN", {"f"}, Treatment.FILL),  # off in a field of ours: nobody set it
+        ("update_empty", True, False, "BOOLEAN", set(), Treatment.KEEP),
+        ("match_only", True, False, "BOOLEAN", {"f"}, Treatment.KEEP),
+        ("update_empty", None, "x", "TEXT", set(), Treatment.SAME),  # nothing is ever emptied
+        ("update", "", "x", "TEXT", set(), Treatment.SAME),
+        ("update", "y", "x", "TEXT", set(), Treatment.OVERWRITE),
+        ("update_empty", "y", "", "TEXT", set(), Treatment.FILL),
+        ("update_empty", "Y@example.com", "y@example.com", "EMAIL", set(), Treatment.KEEP),
+        (
+            "update_empty",
+            {"amountMicros": 1},
+            {"amountMicros": None, "currencyCode": "USD"},
+            "CURRENCY",
+            set(),
+            Treatment.FILL,
+        ),
+        (
+            "update_empty",
+            {"primaryPhoneNumber": "4155552671"},
+            {"primaryPhoneNumber": "", "primaryPhoneCountryCode": "US", "additionalPhones": []},
+            "PHONES",
+            set(),
+            Treatment.FILL,
+        ),
+    ],
+)
+def test_what_becomes_of_a_field(found: str, new: Any, stored: Any, kind: str, made: set[str], becomes: Any) -> None:
+    """Filled where it holds nothing, overwritten only where the map says so, emptied never."""
+    assert treatment(found, "f", new, stored, kind, made) is becomes
 
 
 @dataclass(frozen=True)
