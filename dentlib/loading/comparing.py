@@ -66,7 +66,7 @@ class Found:
     missing: list[str] = field(default_factory=list)
     explanations: Counter[tuple[str, Kind, str]] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
-    seen: list[tuple[str, str, int | None]] = field(default_factory=list)  # record id, source id, likeness
+    seen: list[tuple[str, int | None]] = field(default_factory=list)  # record id, likeness
     alike_by: tuple[str, ...] = ()  # the fields by which others' records are told to be the same
     _named: Counter[tuple[str, Kind]] = field(default_factory=Counter)
 
@@ -263,19 +263,19 @@ class StepComparison:
         if not intended.keys() <= self._names:
             self._names |= intended.keys()
             self.found.alike_by = tuple(sorted(self._names - self._unlike))
-        alike = likeness(stored, self.found.alike_by) if intended else None
-        self.found.seen.append((record_id, str(stored.get(SOURCE_ID) or ""), alike))
+        alike = likeness(self._step.object_name, stored, self.found.alike_by) if intended else None
+        self.found.seen.append((record_id, alike))
 
 
 _NOTHING = object()
 
 
-def likeness(record: JSON, names: Sequence[str]) -> int | None:
+def likeness(object_name: str, record: JSON, names: Sequence[str]) -> int | None:
     """Return a fingerprint of what a record holds in these fields; None where that is less than two values."""
     values = [(n, v) for n in names if (v := record.get(n)) and not (isinstance(v, dict) and is_empty(v))]
     if len(values) < 2:
         return None
-    digest = hashlib.blake2b(orjson.dumps(values, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+    digest = hashlib.blake2b(orjson.dumps([object_name, values], option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 

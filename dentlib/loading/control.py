@@ -36,8 +36,7 @@ class Control:
             self._insert("differences", ("step", "object_name", "record_id", "field", "kind", "how"), rows)
             found.differences.clear()
         if all_ or len(found.seen) >= FLUSH_ROWS:
-            rows_seen = [(step.object_name, *row) for row in found.seen]
-            self._insert("seen", ("object_name", "record_id", "source_id", "likeness"), rows_seen)
+            self._insert("seen", ("record_id", "likeness"), found.seen, as_="hash(record_id), likeness")
             found.seen.clear()
         links = found.links
         if all_ or len(links.parents) >= FLUSH_ROWS:
@@ -48,13 +47,14 @@ class Control:
             self._insert("moved", ("link", "record_id", "sent", "stored"), links.moved)
             links.moved.clear()
 
-    def _insert(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    def _insert(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], as_: str = "") -> None:
         if not rows:
             return
         batch = pa.table(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)))
         self._con.register("reconcile_batch", batch)
         names = ", ".join(columns)
-        self._con.execute(f"INSERT INTO reconcile.{table} ({names}) SELECT {names} FROM reconcile_batch")
+        into = "" if as_ else f"({names})"
+        self._con.execute(f"INSERT INTO reconcile.{table} {into} SELECT {as_ or names} FROM reconcile_batch")
         self._con.unregister("reconcile_batch")
 
     # ---- one step ----------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ class Control:
         """Count children whose parent, as stored, is neither a record that was read back nor found by asking."""
         rows = self._con.execute(
             "SELECT t.parent, t.stored FROM reconcile.parent_totals AS t "
-            "ANTI JOIN reconcile.seen AS s ON s.record_id = t.parent WHERE t.link = ? AND t.stored > 0",
+            "ANTI JOIN reconcile.seen AS s ON s.id = hash(t.parent) WHERE t.link = ? AND t.stored > 0",
             [number],
         ).fetchall()
         unread = {parent: children for parent, children in rows if parent not in excused}

@@ -41,6 +41,6 @@ CREATE OR REPLACE TABLE reconcile.files (
   seen_one_percent DOUBLE);
 
 -- Working tables, dropped at the end.
-CREATE OR REPLACE TABLE reconcile.seen (object_name VARCHAR, record_id VARCHAR, source_id VARCHAR, likeness BIGINT);
+CREATE OR REPLACE TABLE reconcile.seen (id UBIGINT, likeness BIGINT);     -- id: 64 bits of a hash of the record's id
 CREATE OR REPLACE TABLE reconcile.parents (link INTEGER, parent VARCHAR, sent BIGINT, stored BIGINT);
 CREATE OR REPLACE TABLE reconcile.moved (link INTEGER, record_id VARCHAR, sent VARCHAR, stored VARCHAR);

@@ -102,22 +102,21 @@ class Strangers:
             part = ids[start : start + 500]
             for rid, record in self._ask(lambda part=part: self._destination.read(object_name, part)).items():  # type: ignore[misc]
                 for step in steps:
-                    alike = likeness(record, names[step.name])
+                    alike = likeness(object_name, record, names[step.name])
                     if alike is not None:
                         read[step.name].setdefault(alike, []).append(rid)
         for step in steps:
-            found = self._alike(object_name, read[step.name])
+            found = self._alike(read[step.name])
             self._name(step, found, "twin", "somebody's record that holds the same as one of ours")
             self._con.execute("UPDATE reconcile.counts SET twins = ? WHERE step = ?", [len(found), step.name])
 
-    def _alike(self, object_name: str, by_likeness: Mapping[int, Sequence[str]]) -> list[str]:
+    def _alike(self, by_likeness: Mapping[int, Sequence[str]]) -> list[str]:
         if not by_likeness:
             return []
         self._con.register("reconcile_batch", pa.table({"likeness": list(by_likeness)}))
         rows = self._con.execute(
             "SELECT DISTINCT likeness FROM reconcile_batch SEMI JOIN "
-            "(SELECT likeness FROM reconcile.seen WHERE object_name = ?) USING (likeness)",
-            [object_name],
+            "(SELECT likeness FROM reconcile.seen) USING (likeness)"
         ).fetchall()
         self._con.unregister("reconcile_batch")
         return sorted(rid for (alike,) in rows for rid in by_likeness[alike])
