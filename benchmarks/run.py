@@ -18,6 +18,7 @@ import bench_memory
 import bench_pace
 import bench_pace_real
 import bench_prepare
+import bench_reconcile
 import bench_resume
 import bench_sandbox
 
@@ -65,7 +66,6 @@ PROMISES: dict[str, tuple[Callable[[], dict[str, float]], tuple[Promise, ...]]] 
         bench_memory.run,
         (
             Promise("load_peak_growth", 1.2, True),
-            Promise("reconcile_peak_growth", 1.2, True),
             Promise("peak_gb", 1, True),
         ),
     ),
@@ -75,6 +75,10 @@ LONG: dict[str, tuple[Callable[[], dict[str, float]], tuple[Promise, ...]]] = {
     "pace_real": (
         bench_pace_real.run,
         (Promise("calls_a_minute_after_the_burst", 91, False), Promise("refused_share", 0.005, True)),
+    ),
+    "reconcile": (
+        bench_reconcile.run,
+        (Promise("peak_growth", 1.2, True), Promise("peak_gb_1000000", 1, True)),
     ),
     "memory_long": (bench_memory.run_long, PROMISES["memory"][1]),
 }
