@@ -285,3 +285,39 @@ def test_each_opaque_key_gets_a_workspace_of_its_own(version: str, connect: Call
         assert "errors" in other.graphql("{visits{totalCount}}")
         for client in (one, other):
             client.http.close()
+
+
+def test_a_document_is_judged_by_the_objects_of_now(crm17: Any) -> None:
+    """Fields that come, go, come back as another type, and options that go: each document is judged as things are."""
+    person = crm17.object_id("person")
+    asked = "mutation($d:PersonCreateInput!){createPerson(data:$d){id}}"
+
+    def taken(value: Any) -> bool:
+        return "errors" not in crm17.graphql(asked, d={"chart": value})
+
+    assert not taken("x")
+    chart = crm17.new_field(person, "TEXT", "chart")
+    assert taken("x")
+    assert not taken(7)
+    other = crm17.new_field(person, "TEXT", "other")
+    crm17.metadata("mutation($i:UUID!){deleteOneField(input:{id:$i}){id}}", i=chart)
+    assert not taken("x")
+    assert "errors" not in crm17.graphql(asked, d={"other": "x"})
+    chart = crm17.new_field(person, "NUMBER", "chart")
+    assert taken(7)
+    assert not taken("x")
+    crm17.metadata("mutation($i:UUID!){deleteOneField(input:{id:$i}){id}}", i=chart)
+    options = [
+        {"value": value, "label": value, "color": "red", "position": at} for at, value in enumerate(("AA", "BB"))
+    ]
+    chart = crm17.new_field(person, "SELECT", "chart", options=options)
+    assert taken("AA")
+    assert not taken("x")
+    change = "mutation($i:UUID!,$u:UpdateFieldInput!){updateOneField(input:{id:$i,update:$u}){id}}"
+    crm17.metadata(change, i=chart, u={"options": options[1:]})
+    assert not taken("AA")
+    assert taken("BB")
+    assert "errors" not in crm17.graphql("{people(first:1){edges{node{id chart other}}}}")
+    crm17.metadata("mutation($i:UUID!){deleteOneField(input:{id:$i}){id}}", i=other)
+    assert "errors" in crm17.graphql("{people(first:1){edges{node{id chart other}}}}")
+    assert "errors" not in crm17.graphql("{people(first:1){edges{node{id chart}}}}")

@@ -94,6 +94,8 @@ _FILTERS = {
     "ActorSourceEnum": "ActorSourceEnumFilter",
     "[String]": "ArrayFilter",
 }
+_NAMES = re.compile(r"\w+")
+_TYPED = re.compile(r"(\w+)(?:\([^)]*\))?: (\S+)")
 _QUOTED_NAME = re.compile(r"'([\w$.\[\]!]+)'")
 _WITH_DUPLICATES = ("company", "person")
 _PAGING = "first: Int, last: Int, offset: Int, before: String, after: String"
@@ -104,13 +106,39 @@ def core_schema(catalog: Catalog) -> GraphQLSchema:
 
     A fifth of a second once; after a change of metadata only what changed is read again, some 50 ms.
     """
+    return built(schema_texts(catalog))
+
+
+def schema_texts(catalog: Catalog) -> tuple[str, ...]:
+    """Write `/graphql`'s schema of a workspace, one definition a text (the first text is all that never changes)."""
     of = catalog.release
     more = of.asset("core-{}.graphql").decode() if of.core_roots else ""
-    return _built((_COMPOSITES, *_shared_types(of), *_object_types(catalog), *_roots(catalog), more))
+    return (_COMPOSITES + more, *_shared_types(of), *_object_types(catalog), *_roots(catalog))
+
+
+def gone_names(old: tuple[str, ...], new: tuple[str, ...]) -> frozenset[str]:
+    """Name what a schema has lost: a document that fitted the old one and mentions none of it fits the new one."""
+    kept = set(new)
+    lost = [text for text in old[1:] if text not in kept]
+    heads = {_head(text): text for text in new[1:] if text not in set(old)} if lost else {}
+    gone: set[str] = set()
+    for text in lost:
+        now = heads.get(_head(text))
+        if now is None:
+            gone.add(_head(text)[1])
+        else:
+            gone |= set(_NAMES.findall(text)) - set(_NAMES.findall(now))
+            gone |= {name for name, _ in set(_TYPED.findall(text)) - set(_TYPED.findall(now))}
+    return frozenset(gone)
+
+
+def _head(text: str) -> tuple[str, str]:
+    kind, name = text.split(maxsplit=2)[:2]
+    return kind, name
 
 
 @lru_cache(maxsize=16)
-def _built(texts: tuple[str, ...]) -> GraphQLSchema:
+def built(texts: tuple[str, ...]) -> GraphQLSchema:
     """Workspaces with the same objects share a schema."""
     definitions = [one for text in texts if text for one in _definitions(text)]
     return build_ast_schema(DocumentNode(definitions=tuple(definitions)), assume_valid=True, assume_valid_sdl=True)

@@ -10,7 +10,7 @@ from graphql import GraphQLSchema
 
 from dentlib.clock import Clock, stamp
 from dentlib.sandbox.twenty.catalog import Catalog, Object
-from dentlib.sandbox.twenty.introspect import core_schema
+from dentlib.sandbox.twenty.introspect import built, gone_names, schema_texts
 from dentlib.sandbox.twenty.limiter import Limiter
 from dentlib.sandbox.twenty.model import Model
 from dentlib.sandbox.twenty.refusals import Json
@@ -81,6 +81,9 @@ class Workspace:
         self._models: dict[int, Model] = {}
         self._roots: dict[str, tuple[str, Object]] | None = None
         self._schema: GraphQLSchema | None = None
+        self._written: tuple[str, ...] = ()
+        self._gone: frozenset[str] | None = None
+        self._is_fresh = False
 
     @property
     def release(self) -> Release:
@@ -114,7 +117,8 @@ class Workspace:
         """Drop what was compiled from metadata."""
         self._models.clear()
         self._roots = None
-        self._schema = None
+        self._gone = None
+        self._is_fresh = False
 
     def reload(self) -> None:
         """Read the metadata again, after a change that was undone."""
@@ -130,9 +134,20 @@ class Workspace:
     @property
     def schema(self) -> GraphQLSchema:
         """The schema of `/graphql` for this workspace's objects."""
-        if self._schema is None:
-            self._schema = core_schema(self.catalog)
+        if self._schema is None or not self._is_fresh:
+            written = schema_texts(self.catalog)
+            if self._schema is None or written != self._written:
+                self._schema, self._written = built(written), written
+            self._is_fresh, self._gone = True, frozenset()
         return self._schema
+
+    def earlier_schema(self) -> tuple[GraphQLSchema, frozenset[str]] | None:
+        """The schema of before the last changes, with the names that are gone since; None where there is none."""
+        if self._schema is None:
+            return None
+        if self._gone is None:
+            self._gone = gone_names(self._written, schema_texts(self.catalog))
+        return self._schema, self._gone
 
     @property
     def roots(self) -> dict[str, tuple[str, Object]]:
