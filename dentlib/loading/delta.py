@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import duckdb
 
@@ -15,6 +16,11 @@ from dentlib.loading.rows import check_prepared, table_of
 from dentlib.model import LoadStep
 
 _MERGE_ROWS = 10_000
+_SORTED_ROWS = 100_000
+_UP_TO = """
+    ($low::VARCHAR IS NULL OR encode(source_key) >= encode($low::VARCHAR))
+    AND ($high::VARCHAR IS NULL OR encode(source_key) < encode($high::VARCHAR))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,20 @@ def plan_delta(ledger: Ledger, con: duckdb.DuckDBPyConnection, steps: Sequence[L
 
 
 def _prepared(con: duckdb.DuckDBPyConnection, step: LoadStep) -> Iterator[tuple[str, str]]:
-    cursor = con.cursor().execute(f"SELECT source_key, row_hash FROM {table_of(step)} ORDER BY encode(source_key)")
-    while chunk := cursor.fetchmany(_MERGE_ROWS):
-        yield from chunk
+    """Stream keys and hashes sorted by key, a stretch of keys at a time: one sort over all would hold them all."""
+    table, cursor = table_of(step), con.cursor()
+    (rows,) = cursor.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
+    parts = max(1, rows // _SORTED_ROWS)
+    shares = [part / parts for part in range(1, parts)]
+    bounds: list[str] = []
+    if shares:
+        found = cursor.execute(f"SELECT quantile_disc(source_key, {shares}) FROM {table}").fetchone()
+        bounds = sorted({str(b) for b in found[0]}, key=str.encode) if found else []
+    for low, high in pairwise([None, *bounds, None]):
+        sql = f"SELECT source_key, row_hash FROM {table} WHERE {_UP_TO} ORDER BY encode(source_key)"
+        cursor.execute(sql, {"low": low, "high": high})
+        while chunk := cursor.fetchmany(_MERGE_ROWS):
+            yield from chunk
 
 
 def _merged(

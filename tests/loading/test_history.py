@@ -176,3 +176,17 @@ def test_patience_is_bounded_and_grows() -> None:
         patience.transient(never)
     assert patience.retries == 7
     assert clock.elapsed_s == 0.5 + 1 + 2 + 4 + 8 + 16 + 30
+
+
+def test_a_large_step_is_compared_a_stretch_at_a_time(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches of keys in the order of their bytes, in any script: each key once, none between two stretches lost."""
+    keys = ["10", "9", "é", "ß", "Ş", "😀", "", "a|b", "Z", "a", *(str(n) for n in range(100, 140))]
+    prepare(world.con, {"carriers": [carrier(k) for k in keys]})
+    world.load()
+    monkeypatch.setattr("dentlib.loading.delta._SORTED_ROWS", 7)
+    rows = [carrier(k) for k in keys[3:]] + [carrier("new"), carrier("Ω")]
+    prepare(world.con, {"carriers": rows})
+    plan = plan_delta(world.ledger, world.con, STEPS)
+    step = plan.steps[0]
+    assert (step.created, step.changed, step.unchanged, step.deleted) == (2, 0, len(keys) - 3, 3)
+    assert {d.source_key for d in plan.deletions} == set(keys[:3])
