@@ -37,8 +37,9 @@ def decisions(facts: PreviewFacts) -> tuple[str, ...]:
     asked = list(facts.undecided)
     if facts.matches.ambiguous:
         asked.append(
-            f"{numbers.things(facts.matches.ambiguous, 'row')} fit several records of the CRM, or one record together "
-            "with other rows: look at them, or make the rules in the map (match:) tell them apart."
+            f"Rows that fit several records of the CRM, or one record together with other rows: "
+            f"{numbers.count(facts.matches.ambiguous)}. Look at them, or make the rules in the map (match:) tell them "
+            "apart."
         )
     return tuple(asked)
 
@@ -137,8 +138,8 @@ def _matches(facts: PreviewFacts) -> Section:
     return Section(
         name="matches",
         heading="What is in the CRM already",
-        finding=f"{numbers.things(facts.matches.matched, 'row').capitalize()} stand for records that are there; "
-        f"{numbers.count(facts.matches.ambiguous) or 'none'} need a person."
+        finding=f"Rows that stand for records that are there: {numbers.count(facts.matches.matched)}; rows that need a person: "
+        f"{numbers.count(facts.matches.ambiguous) or 'none'}."
         if steps
         else "No step of the map looks for records that are there already.",
         status=Status("to decide", Tone.CHECK) if facts.matches.ambiguous else Status("fine", Tone.GOOD),

@@ -161,7 +161,7 @@ def test_the_page_before_the_run_names_what_reacts_and_what_is_undecided() -> No
     assert "1 of them webhooks" in reactions.finding
     assert reactions.status.tone is Tone.CHECK
     assert documents.summary(facts).status.word == "ready"
-    assert "need a person" in documents.section(facts, "matches").finding
+    assert "need a person: 1" in documents.section(facts, "matches").finding
     facts = replace(facts, matches=MatchFacts(()))
     undecided = replace(facts, undecided=("2 people of the practice have no owner in the CRM",))
     assert documents.summary(undecided).status.tone is Tone.STOP
