@@ -138,8 +138,8 @@ def _matches(facts: PreviewFacts) -> Section:
     return Section(
         name="matches",
         heading="What is in the CRM already",
-        finding=f"Rows that stand for records that are there: {numbers.count(facts.matches.matched)}; rows that need a person: "
-        f"{numbers.count(facts.matches.ambiguous) or 'none'}."
+        finding=f"Rows that stand for records that are there: {numbers.count(facts.matches.matched)}; "
+        f"rows that need a person: {numbers.count(facts.matches.ambiguous) or 'none'}."
         if steps
         else "No step of the map looks for records that are there already.",
         status=Status("to decide", Tone.CHECK) if facts.matches.ambiguous else Status("fine", Tone.GOOD),
