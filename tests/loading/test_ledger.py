@@ -266,3 +266,16 @@ def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGKILL
     assert b'"purpose":"run"' in lock.read_bytes()
     opened(path).close()
+
+
+def test_a_ledger_from_before_a_table_was_thought_of_can_be_read(tmp_path: Path) -> None:
+    """Looking at an older ledger needs no writer first."""
+    path = tmp_path / "old.sqlite"
+    with Ledger.open(path, workspace=WORKSPACE, engagement="demo", clock=ManualClock()) as ledger:
+        ledger.append("run", {"kind": "run", "params": {}}, run="r1")
+    db = sqlite3.connect(path)
+    db.execute("DROP TABLE adopted")
+    db.commit()
+    db.close()
+    with Ledger.open(path, workspace=None, engagement="demo", clock=ManualClock(), read_only=True) as ledger:
+        assert ledger.last("kind = 'run'") is not None
