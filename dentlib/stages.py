@@ -384,7 +384,8 @@ def rollback(
                 client=desk.settings.client,
             )
             notes = {"verdict": "preview", "lines": tell.rollback_lines(facts)}
-            return finish(desk.engagement, "rollback", facts, ["rollback"], clock=desk.clock, notes=notes)
+            pages = [] if facts.nothing else ["rollback"]
+            return finish(desk.engagement, "rollback", facts, pages, clock=desk.clock, notes=notes)
         if (workspace or desk.settings.destination.url is not None) and workspace != desk.workspace.name:
             raise UsageError(
                 "the workspace's name must be typed to roll it back",
@@ -395,11 +396,12 @@ def rollback(
         )
         loading.write_audit_log(desk.ledger, desk.engagement.reports / "audit-log.csv")
         verdict, good = tell.rollback_verdict(facts)
+        pages = [] if facts.nothing else ["rollback"]  # the page with the proof of the last one stays
         return finish(
             desk.engagement,
             "rollback",
             facts,
-            ["rollback"],
+            pages,
             clock=desk.clock,
             exit_code=0 if good else 1,
             notes={"verdict": verdict, "lines": tell.rollback_lines(facts)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any
 
 from dentlib.clock import Clock
@@ -126,14 +127,20 @@ def undo_schema(
     """
     progress = progress or Silence()
     settle_schema(ledger, destination, patience=patience, hook=hook)
-    changes = schema_changes(ledger)
+    changes = schema_changes(ledger)[::-1]
     progress.start("schema", len(changes), "changes")
+    looked_at = ""
     removed: list[str] = []
     kept: list[tuple[str, str]] = []
     come_with: set[str] = set()
-    for entry, recipe in reversed(changes):
+    for number, (entry, recipe) in enumerate(changes):
         item = entry.body["item"]
         assert recipe is not None
+        if item["object"] != looked_at:
+            looked_at = item["object"]
+            run = takewhile(lambda c, name=looked_at: c[0].body["item"]["object"] == name, changes[number:])  # type: ignore[misc]
+            recipes = [r for _, r in run if r is not None]
+            patience.idempotent(lambda recipes=recipes: destination.look_before_undo(recipes))  # type: ignore[misc]
         try:
             patience.idempotent(lambda recipe=recipe: destination.undo(recipe))  # type: ignore[misc]
         except Refused as refusal:

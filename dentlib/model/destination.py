@@ -167,7 +167,14 @@ class Destination(Protocol):
         ...
 
     def undo(self, recipe: JSON) -> None:
-        """Take one applied item back. Idempotent: gone already is fine."""
+        """Take one applied item back. Idempotent: gone already is fine.
+
+        Refused with the code IN_USE, and nothing changed, where records hold something in it.
+        """
+        ...
+
+    def look_before_undo(self, recipes: Sequence[JSON]) -> None:
+        """Prepare to undo several items of one object right after, with fewer calls. Changes nothing."""
         ...
 
     def create(self, object_name: str, records: Sequence[JSON], tag: str) -> None:

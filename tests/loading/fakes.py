@@ -254,6 +254,9 @@ class FakeDestination:
         self.hook("crm after apply")
         return {"object": item.object, "field": item.field}
 
+    def look_before_undo(self, recipes: Sequence[JSON]) -> None:
+        assert len({r["object"] for r in recipes}) == 1
+
     def undo(self, recipe: JSON) -> None:
         where = (recipe["object"], recipe["field"])
         self.crm.db.execute("DELETE FROM field WHERE object = ? AND name = ?", where)

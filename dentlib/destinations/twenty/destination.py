@@ -123,6 +123,10 @@ class TwentyDestination:
         """Take one line back. Idempotent; Refused (`IN_USE`) where records hold something in it."""
         self._schema.undo(recipe)
 
+    def look_before_undo(self, recipes: Sequence[JSON]) -> None:
+        """Look whether several recipes of one object are free, in one call where they are. Undo them right after."""
+        self._schema.look(recipes)
+
     def in_use(self, recipe: JSON) -> int:
         """Count the records that would lose something by `undo`. Costs two calls at most."""
         return self._schema.in_use(recipe)

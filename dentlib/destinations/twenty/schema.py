@@ -23,6 +23,7 @@ _TEXT_PARTS = {
 }
 """The parts of composites that are plain text; where all are empty, the field holds nothing."""
 
+_LOOKED_AT_ONCE = 30
 _OTHER_SIDE_ICON = "IconList"
 _GONE = ("FIELD_METADATA_NOT_FOUND", "OBJECT_METADATA_NOT_FOUND", "NOT_FOUND")
 
@@ -35,6 +36,7 @@ class Schema:
         self._catalog = catalog
         self._records = records
         self._empty: dict[str, bool] = {}
+        self._unused: set[str] = set()  # ids of fields that no record was seen to hold anything of ours in
 
     def plan(self, wanted: WantedSchema) -> SchemaPlan:
         """Compare with what is there now. Reads only."""
@@ -101,17 +103,34 @@ class Schema:
         if recipe["kind"] == "object":
             return self._count(shape, {}) if shape.id == recipe["id"] else 0
         field = next((f for f in shape.fields if f["id"] == recipe["id"]), None)
-        if field is None or self._is_empty(shape):
+        if field is None or recipe["id"] in self._unused or self._is_empty(shape):
             return 0
-        if recipe["kind"] == "options":
-            there = {o["value"] for o in field["options"] or ()}
-            values = [v for v in recipe["values"] if v in there]  # some versions refuse to look for another
-            return self._count(shape, _chosen(field, values)) if values else 0
-        return self._count(shape, _holds_something(field))
+        where = _held(field, recipe)
+        return self._count(shape, where) if where else 0
+
+    def look(self, recipes: Sequence[JSON]) -> None:
+        """Look at several fields and options of one object at once: one call where no record holds anything in them.
+
+        What is seen to be free stays so until the next write through this connection; undo it right after.
+        """
+        name = recipes[0].get("object", "") if recipes else ""
+        if name not in set(self._catalog.names()):
+            return
+        shape = self._catalog.shape(name)
+        by_id = {f["id"]: f for f in shape.fields}
+        wanted = [r for r in recipes if r["kind"] in ("field", "options") and r["id"] in by_id]
+        if len(wanted) < 2 or self._is_empty(shape):
+            return
+        for start in range(0, len(wanted), _LOOKED_AT_ONCE):
+            some = wanted[start : start + _LOOKED_AT_ONCE]
+            held = [where for r in some if (where := _held(by_id[r["id"]], r))]
+            if not held or not self._count(shape, {"or": held}):
+                self._unused.update(r["id"] for r in some)
 
     def touched(self) -> None:
         """Note that records were written: what was empty or not may have changed."""
         self._empty.clear()
+        self._unused.clear()
 
     def _is_empty(self, shape: Shape) -> bool:
         if shape.id not in self._empty:
@@ -275,6 +294,15 @@ class Schema:
         return any(
             o["id"] == thing_id or any(f["id"] == thing_id for f in o["fieldsList"]) for o in self._catalog.objects()
         )
+
+
+def _held(field: JSON, recipe: JSON) -> JSON:
+    """Return the filter for records that hold something of what a recipe made; empty where nothing can."""
+    if recipe["kind"] != "options":
+        return _holds_something(field)
+    there = {o["value"] for o in field["options"] or ()}
+    values = [v for v in recipe["values"] if v in there]  # some versions refuse to look for another
+    return _chosen(field, values) if values else {}
 
 
 def _chosen(field: JSON, values: Sequence[str]) -> JSON:
