@@ -6,7 +6,6 @@ Reconciling at both sizes is in `bench_reconcile`.
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,7 @@ def load(folder: Path) -> None:
     started = time.perf_counter()
     with Ledger.open(file, workspace=destination.workspace(), engagement="bench", clock=clock) as ledger:
         loading.load(ledger, destination, con, [people.STEP], run_id="run", kind="run", clock=clock)
-    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6} {time.perf_counter() - started}")
+    print(f"{people.peak_gb()} {time.perf_counter() - started}")
     destination.close()
 
 
