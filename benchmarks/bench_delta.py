@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from datetime import date
 from pathlib import Path
+
+import people
 
 from dentlib import mapping, samples
 from dentlib.clock import ManualClock, SystemClock
@@ -108,7 +109,7 @@ def measure(root: Path) -> dict[str, float]:
         "plan_s": planned - opened,
         "ledger_checked_s": opened - started,
         "found_and_planned_s": planned - started,
-        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "peak_gb": people.peak_gb(),
     }
 
 

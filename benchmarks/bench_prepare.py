@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
+import people
 
 from dentlib import mapping, samples
 from dentlib.clock import SystemClock
@@ -93,7 +93,7 @@ def measure(root: Path) -> dict[str, float]:
         "plain_transform_s": sorted(plain_times)[ROUNDS // 2],
         "prepare_s": sorted(our_times)[ROUNDS // 2],
         "times_the_plain_transform": sorted(ratios)[ROUNDS // 2],
-        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "peak_gb": people.peak_gb(),
     }
 
 

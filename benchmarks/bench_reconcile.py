@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any
 import bench_delta
 import duckdb
 import orjson
+import people
 
 from dentlib.clock import ManualClock
 from dentlib.loading import Ledger
@@ -117,7 +117,7 @@ def measure(root: Path) -> dict[str, float]:
 
 
 def _peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return people.peak_gb()
 
 
 def run(sizes: Sequence[int] = SIZES) -> dict[str, float]:
