@@ -229,7 +229,8 @@ class Restorer:
     def _write_together(self, object_name: str, backs: Sequence[Back]) -> bool:
         """Write them in one call; False where it is refused: then each is tried alone."""
         created = {b.record.id: str(b.stored.get("createdAt")) for b in backs}
-        fields = [(b.record.id, b.fields) for b in backs]
+        # some versions move what is updated among others, unless they are told where it stands
+        fields = [(b.record.id, {n: b.stored[n] for n in _MOVED if n in b.stored} | b.fields) for b in backs]
         tag = f"restore_all_{backs[0].record.id.replace('-', '')}"
         try:
             self._patience.idempotent(lambda: self._destination.update_batch(object_name, fields, tag, created=created))
