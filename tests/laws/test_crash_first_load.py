@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from running import found_by
+from running import every, found_by
 
 
 def test_some_points_of_a_load() -> None:
@@ -20,9 +20,8 @@ def test_some_points_of_a_load() -> None:
 
 
 @pytest.mark.law
-@pytest.mark.parametrize("start", ["0", "1"])
-def test_every_point_of_a_load(start: str) -> None:
-    """Around each request, each commit of the ledger, each copy of it: schema, sample, files, matched records, run."""
-    found = found_by("points.py", "--every", "2", "--start", start)
+def test_points_of_a_load() -> None:
+    """Around requests, commits of the ledger, copies of it: schema, sample, files, matched records, run."""
+    found = found_by("points.py", *every(2))
     assert found["points"] >= 200
     assert found["bad"] == []

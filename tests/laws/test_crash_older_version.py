@@ -9,12 +9,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from running import found_by
+from running import every, found_by
 
 
 @pytest.mark.law
-def test_every_third_point_of_a_load() -> None:
-    """The same points as on the newer version, every third one."""
-    found = found_by("points.py", "--version", "1.17", "--every", "3")
-    assert found["points"] >= 130
+def test_points_of_a_load() -> None:
+    """The same kinds of points as on the newer version, fewer of them."""
+    found = found_by("points.py", "--version", "1.17", "--start", "1", *every(4))
+    assert found["points"] >= 90
     assert found["bad"] == []
