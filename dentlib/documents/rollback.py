@@ -80,14 +80,15 @@ def decisions(facts: RollbackFacts) -> tuple[str, ...]:
     changed = sum(line.changed for line in facts.lines)
     if facts.preview and changed:
         asked.append(
-            f"{numbers.things(changed, 'record')} that would be removed were last changed by hand: that work would go "
+            f"Of the records that would be removed, {numbers.are(changed)} last changed by hand: that work would go "
             "with them. Note it down first where it matters."
         )
-    would = "would be" if facts.preview else "were"
+    one, many = ("would be", "would be") if facts.preview else ("was", "were")
     asked += [
-        f"{numbers.things(n, 'record')} of {name} {would} kept: {harmless(why)}" for name, why, n in _reasons(facts)
+        f"{numbers.things(n, 'record')} of {name} {one if n == 1 else many} kept: {harmless(why)}"
+        for name, why, n in _reasons(facts)
     ]
-    asked += [f"{name} {would} kept: {harmless(why)}" for name, why in facts.schema_kept]
+    asked += [f"{name} {one} kept: {harmless(why)}" for name, why in facts.schema_kept]
     asked += [f"Still different: {harmless(d)}" for d in facts.differences[:_DIFFERENCES_ASKED]]
     more = _differences(facts) - len(facts.differences[:_DIFFERENCES_ASKED])
     return (*asked, f"And {numbers.count(more)} more differences, in the list.") if more else tuple(asked)

@@ -190,7 +190,7 @@ def foresee_schema(
             if not {field_name, f"{field_name}Id"} & set(put_back.get(r["id"], ()))
         )
         if held:
-            kept.append((schema_name(item), f"{held:,} records that stay hold something in it"))
+            kept.append((schema_name(item), f"{_records(held)} something in it"))
         else:
             removed.append(schema_name(item))
     return SchemaBack(tuple(removed), tuple(kept))
@@ -212,6 +212,10 @@ def _holds(record: JSON, field_name: str, values: Sequence[str]) -> bool:
     if values:
         return bool(set(values) & set(found if isinstance(found, list) else [found]))
     return found is not False and not is_empty(found)
+
+
+def _records(held: int) -> str:
+    return "1 record that stays holds" if held == 1 else f"{held:,} records that stay hold"
 
 
 def _come_with(item: JSON) -> set[str]:

@@ -68,8 +68,9 @@ class Schema:
         if held:
             staying = self._without_free_options(recipe) if recipe["kind"] == "options" else []
             which = f" ({', '.join(staying)})" if staying else ""
+            holding = "1 record holds" if held == 1 else f"{held} records hold"
             raise Refused(
-                f"{_of_recipe(recipe)}{which} can't be taken back: {held} records hold something in it",
+                f"{_of_recipe(recipe)}{which} can't be taken back: {holding} something in it",
                 "move or clear what they hold, then roll back again; or keep this addition",
                 code="IN_USE",
             )
