@@ -211,7 +211,7 @@ def phone(number: Any, country: Any, calling_code: Any) -> str:
     fault = _codes(country, calling_code)
     if fault or not number:
         return fault
-    digits = sum(c.isdigit() for c in number)
+    digits = sum(map(str.isdigit, number))
     if not _PHONE.fullmatch(number) or not _FEWEST_DIGITS <= digits <= _MOST_DIGITS:
         return "is not a telephone number of digits"
     if not country and not calling_code and not number.startswith("+"):
