@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
 
 from dentlib.documents import numbers
 from dentlib.documents.view import Column, Section, Share, Status, Table, Tone, worst
@@ -267,12 +266,11 @@ def _ends(s: SumFacts, *, least: bool) -> str:
 
 
 def _written(s: SumFacts, value: int | None) -> str:
+    """Write a value; of dates only the year is known here, because a date may be a patient's."""
     if value is None:
         return "none"
-    if s.kind == "date":
-        return date.fromordinal(value).isoformat()
-    if s.kind == "moment":
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=value)).strftime("%Y-%m-%d %H:%M")
+    if s.kind in ("date", "moment"):
+        return str(value)
     whole = f"{value / 1_000_000:,.2f}"
     return f"{whole} {s.unit}".strip() if s.kind == "money" else whole.removesuffix(".00")
 

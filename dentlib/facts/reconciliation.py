@@ -40,7 +40,9 @@ class StepCounts:
 class SumFacts:
     """A field's values added up on both sides, in `unit`: micros of a currency, millionths, days, milliseconds.
 
-    `left_out`: values that somebody changed since, on neither side.
+    `left_out`: values that somebody changed since, on neither side. Of dates (kinds date and moment) nothing is told
+    that could be a patient's: sums are differences, smallest and greatest are years, the years of the very old cut off;
+    `ends_same` says whether smallest and greatest agree exactly.
     """
 
     step: str
@@ -56,11 +58,12 @@ class SumFacts:
     sent_max: int | None
     stored_max: int | None
     left_out: int
+    ends_same: bool = True
 
     @property
     def same(self) -> bool:
         """Tell whether both sides agree in number, sum, smallest and greatest."""
-        return (self.sent_n, self.sent_sum, self.sent_min, self.sent_max) == (
+        return self.ends_same and (self.sent_n, self.sent_sum, self.sent_min, self.sent_max) == (
             *(self.stored_n, self.stored_sum, self.stored_min, self.stored_max),
         )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 
 import duckdb
@@ -50,6 +51,7 @@ def reconciliation_facts(con: duckdb.DuckDBPyConnection) -> ReconciliationFacts:
         "SELECT (SELECT coalesce(sum(n), 0) FROM reconcile.explanations WHERE kind NOT IN ('identical', 'normalised')) "
         "+ (SELECT count(*) FROM reconcile.differences WHERE kind IN ('missing', 'unknown', 'twin', 'file', 'listed'))"
     ).fetchone() or (0,)
+    year = datetime.fromisoformat(told["ended_at"]).year
     return ReconciliationFacts(
         run_id=told["run_id"],
         started_at=datetime.fromisoformat(told["started_at"]),
@@ -59,7 +61,7 @@ def reconciliation_facts(con: duckdb.DuckDBPyConnection) -> ReconciliationFacts:
         page_rows=told["page_rows"],
         seed=told["seed"],
         steps=tuple(StepCounts(**row) for row in _named(con, "counts", StepCounts, object="object_name")),
-        sums=tuple(SumFacts(**row) for row in _named(con, "sums", SumFacts)),
+        sums=tuple(_without_dates(SumFacts(**row), year) for row in _named(con, "sums", SumFacts, ends_same=_ENDS)),
         links=tuple(LinkFacts(**row) for row in _named(con, "links", LinkFacts)),
         groups=groups,
         groups_different=tuple(
@@ -89,3 +91,30 @@ def _named(
     for row in con.execute(f"SELECT {columns} FROM reconcile.{table} {where}").fetchall():
         values = (v if v is None or isinstance(v, str | int | float) else int(v) for v in row)
         yield dict(zip(names, values, strict=True))
+
+
+_ENDS = "(sent_min IS NOT DISTINCT FROM stored_min AND sent_max IS NOT DISTINCT FROM stored_max)"
+_EPOCH = date(1970, 1, 1).toordinal()
+_OLDEST_TOLD = 89
+"""Years of age from which a year of birth tells who somebody is (HIPAA Safe Harbor: all ages over 89)."""
+
+
+def _without_dates(s: SumFacts, year: int) -> SumFacts:
+    """Take from a sum of dates whatever could be somebody's date: years are left, none of the very old."""
+    if s.kind not in ("date", "moment"):
+        return s
+    return replace(
+        s,
+        sent_sum=0,
+        stored_sum=s.stored_sum - s.sent_sum,
+        sent_min=_year(s.kind, year - _OLDEST_TOLD, s.sent_min),
+        stored_min=_year(s.kind, year - _OLDEST_TOLD, s.stored_min),
+        sent_max=_year(s.kind, year - _OLDEST_TOLD, s.sent_max),
+        stored_max=_year(s.kind, year - _OLDEST_TOLD, s.stored_max),
+    )
+
+
+def _year(kind: str, oldest: int, value: int | None) -> int | None:
+    if value is None:
+        return None
+    return max(oldest, date.fromordinal(value if kind == "date" else _EPOCH + value // 86_400_000).year)
