@@ -125,9 +125,10 @@ class KnownClashes:
         rows = f"(SELECT {column}::VARCHAR AS v, source_key, ordinal FROM {table}{where})"
         if cursor.execute(f"SELECT 1 FROM {rows} WHERE v <> '' LIMIT 1").fetchone() is None:
             return False
-        repeated = f"SELECT lower(v) AS v FROM {rows} WHERE v <> '' GROUP BY 1 HAVING count(*) > 1"
+        # by hash: a million texts would be held in memory; two texts with one hash are both noted, which does no harm
+        repeated = f"SELECT hash(lower(v)) AS h FROM {rows} WHERE v <> '' GROUP BY 1 HAVING count(*) > 1"
         for value, key in cursor.execute(
-            f"SELECT r.v, r.source_key FROM {rows} AS r JOIN ({repeated}) AS t ON lower(r.v) = t.v ORDER BY ordinal"
+            f"SELECT r.v, r.source_key FROM {rows} AS r JOIN ({repeated}) AS t ON hash(lower(r.v)) = h ORDER BY ordinal"
         ).fetchall():
             self._first.setdefault((path.path, path.settled(value)), key)
         return True
