@@ -31,6 +31,7 @@ from dentlib.model import DestinationSchema, LoadStep, Problem, SchemaPlan, Seve
 from dentlib.pairs import load_pair
 from dentlib.results import write_private
 from dentlib.vocabulary import load_vocabulary
+from dentlib.workdb import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,23 +230,40 @@ def prepared_records(desk: Desk, now: Mapped) -> PreparedFacts:
     """Turn the export into records as they will be sent. Writes the work store only.
 
     Rows that stand for records of the workspace get their ids: those that the ledger remembers, and those that the
-    map's rules find now, with which everything is prepared once more.
+    map's rules find now, with which everything is prepared once more. So it is where the workspace holds people under
+    ids of ours that the ledger doesn't know yet: a run was killed before it heard the answer, or files were imported.
+    Their addresses are ours and clash with nobody.
     """
     people = _people(desk, now)
     known = loading.remembered(desk.ledger, [s.step for s in now.map.active_steps])
-    prepared = _prepared(desk, now, people, loading.Matches(known, {}, 0))
+    ours = {row[0] for row in desk.ledger.rows("SELECT record_id FROM current WHERE state = 'live'")}
+    prepared = _prepared(desk, now, people, loading.Matches(known, {}, 0), ours)
     found = loading.match(
         desk.con, desk.ledger, desk.destination, prepared.steps, patience=loading.Patience(desk.clock)
     )
-    return _prepared(desk, now, people, found) if found.fresh or found.ambiguous else prepared
+    unheard = _under_our_ids(desk, prepared, set(people.values()) - ours)
+    if found.fresh or found.ambiguous or unheard:
+        return _prepared(desk, now, people, found, ours | unheard)
+    return prepared
 
 
-def _prepared(desk: Desk, now: Mapped, people: Mapping[str, str], matches: loading.Matches) -> PreparedFacts:
+def _under_our_ids(desk: Desk, prepared: PreparedFacts, record_ids: set[str]) -> set[str]:
+    """Return which of these records have an id that a prepared row has."""
+    found: set[str] = set()
+    for step in prepared.steps if record_ids else ():
+        table = f"prepared.{quoted(step.table)}"
+        sql = f"SELECT record_id::VARCHAR FROM {table} WHERE record_id::VARCHAR IN (SELECT unnest(?))"
+        found |= {rid for (rid,) in desk.con.execute(sql, [sorted(record_ids)]).fetchall()}
+    return found
+
+
+def _prepared(
+    desk: Desk, now: Mapped, people: Mapping[str, str], matches: loading.Matches, live: set[str]
+) -> PreparedFacts:
     settings = desk.settings
     rounds = desk.engagement.rounds()
     today = desk.clock.now().astimezone(settings.zone).date()
-    ours = {row[0] for row in desk.ledger.rows("SELECT record_id FROM current WHERE state = 'live'")}
-    ours |= {rid for found in matches.matched.values() for rid in found.values()}
+    ours = live | {rid for found in matches.matched.values() for rid in found.values()}
     context = mapping.PrepareContext(
         engagement=desk.name,
         run_date=date.fromisoformat(settings.past_before) if settings.past_before else today,
