@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint lab bench contract laws wheel clean
+.PHONY: help setup demo test lint lab bench bench-long contract laws wheel clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/'
 
 $(READY): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; call: make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else 0'
@@ -36,6 +36,9 @@ lab: $(READY)  ## open JupyterLab on the notebooks
 
 bench: $(READY)  ## figures, as ratios against a baseline in the same run
 	$(BIN)/python benchmarks/run.py
+
+bench-long: $(READY)  ## the figures that need many minutes: ten at default limits, a million records
+	$(BIN)/python benchmarks/run.py --long
 
 contract: $(READY)  ## replay the recorded exchanges of a real Twenty against the sandbox
 	$(BIN)/python tests/contract/replay.py --all 7
