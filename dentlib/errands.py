@@ -44,7 +44,7 @@ def preview(name: str, *, clock: Clock | None = None, progress: Progress | None 
         facts = replace(facts, undecided=(*facts.undecided, *ownership.ownerless(desk, now)))
         lines = [
             tell.in_short(facts.forecast),
-            *(f"{r.label}: can't be switched off ({r.detail})" for r in facts.reactions),
+            *(f"{r.kind}: {r.label}, can't be switched off ({r.detail})" for r in facts.reactions),
         ]
         return finish(
             desk.engagement,

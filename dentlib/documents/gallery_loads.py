@@ -86,8 +86,8 @@ def preview_facts() -> PreviewFacts:
         forecast=_forecast(),
         switches=("Welcome e-mail (on person.created)",),
         reactions=(
-            Reaction("timeline", "timeline", "one entry for each record, dated today"),
-            Reaction("webhook", "webhook to hooks.example.com", "is told of every person created"),
+            Reaction("timeline", "one entry a record", "dated today"),
+            Reaction("webhook", "hooks.example.com", "is told of every person created"),
         ),
         owners=(("fallback", 2, 611), ("matched", 9, 26_455)),
         invited=1,

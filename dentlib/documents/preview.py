@@ -74,7 +74,7 @@ def _forecast(facts: PreviewFacts) -> Section:
 
 def _reactions(facts: PreviewFacts) -> Section:
     off = tuple((label, "switched off for the run, and on again after it", "") for label in facts.switches)
-    stay = tuple((r.label, "can't be switched off", r.detail) for r in facts.reactions)
+    stay = tuple((f"{r.kind}: {r.label}", "can't be switched off", r.detail) for r in facts.reactions)
     webhooks = sum(r.kind == "webhook" for r in facts.reactions)
     return Section(
         name="reactions",
