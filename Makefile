@@ -40,7 +40,7 @@ bench: $(READY)  ## figures, as ratios against a baseline in the same run
 bench-long: $(READY)  ## the figures that need many minutes: ten at default limits, a million records
 	$(BIN)/python benchmarks/run.py --long
 
-contract: $(READY)  ## replay the recorded exchanges of a real Twenty against the sandbox
+contract: $(READY)  ## replay the recorded exchanges of two real Twentys, 2.21 and 1.17, against the sandbox
 	$(BIN)/python tests/contract/replay.py --all 7
 
 laws: $(READY)  ## crash anywhere + resume = never crashed; run + rollback = before
