@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
 from dentlib.errors import Locked, UsageError
 
+T = TypeVar("T")
 ATTACHED = "work"
+FRUGAL_MEMORY = "64MB"
+"""Enough to stream a step's rows; a million of them then take hardly more than a hundred thousand."""
+
 GROUP_ROWS = 16_384
 """Rows per group of a raw table. A thread takes a whole group, so with DuckDB's own 122,880 a table of fifty thousand
 patients would be read by one thread only."""
@@ -62,3 +68,21 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """Return a text as a SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def frugally(con: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
+    """Do work that reads a store from end to end with little memory, so that its peak doesn't grow with the store.
+
+    DuckDB would keep in memory whatever it has read until its limit is full. Where the little is not enough (texts of
+    megabytes), the work is done once more with what is usual: so it must be resumable, or write nothing.
+    """
+    row = con.execute("SELECT current_setting('memory_limit')").fetchone()
+    usual = str(row[0]) if row else "1GB"
+    try:
+        con.execute(f"SET memory_limit = {literal(FRUGAL_MEMORY)}")
+        return work()
+    except duckdb.OutOfMemoryException:
+        con.execute(f"SET memory_limit = {literal(usual)}")
+        return work()
+    finally:
+        con.execute(f"SET memory_limit = {literal(usual)}")

@@ -28,6 +28,7 @@ from dentlib.loading.snapshot import ensure_baseline
 from dentlib.loading.stepping import StepLoad
 from dentlib.loading.updating import FieldConflict
 from dentlib.model import Destination, LoadStep, Progress, Silence, content_hash
+from dentlib.workdb import frugally
 
 Kind = Literal["sample", "run", "delta"]
 EARLY_STOP_ROWS = 200
@@ -91,9 +92,40 @@ def load(
     than its share (not in a sample); DestinationError when the destination or its state prevents going on. What was
     written until then is in the ledger.
     """
+    return frugally(
+        con,
+        lambda: _load(
+            ledger,
+            destination,
+            con,
+            steps,
+            run_id=run_id,
+            kind=kind,
+            only_sample=only_sample,
+            retry_failed=retry_failed,
+            clock=clock,
+            progress=progress or Silence(),
+            hook=hook,
+        ),
+    )
+
+
+def _load(
+    ledger: Ledger,
+    destination: Destination,
+    con: duckdb.DuckDBPyConnection,
+    steps: Sequence[LoadStep],
+    *,
+    run_id: str,
+    kind: Kind,
+    only_sample: bool,
+    retry_failed: bool,
+    clock: Clock,
+    progress: Progress,
+    hook: Hook,
+) -> LoadResult:
     require_no_unfinished_rollback(ledger)
     check_prepared(con, steps)
-    progress = progress or Silence()
     patience = Patience(clock)
     started_at = clock.now()
     ensure_baseline(ledger, destination, patience=patience)

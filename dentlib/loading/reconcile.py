@@ -33,6 +33,7 @@ from dentlib.loading.rows import count_rows
 from dentlib.loading.strangers import Strangers
 from dentlib.loading.targets import link_targets
 from dentlib.model import JSON, Destination, LastWrite, LoadStep, Progress
+from dentlib.workdb import frugally
 
 T = TypeVar("T")
 READ_ROWS = 500
@@ -66,12 +67,16 @@ def reconcile(
     the run `run_id` could not write are not expected there. Idempotent (tables are replaced); bounded memory: records
     are held a page at a time, their ids lie in the work store. Raises DestinationError where it can't be read.
     """
-    con.execute(_SCHEMA.read_text(encoding="utf-8"))
-    reading = _Reading(con, ledger, destination, Patience(clock or SystemClock()), budget or ReadBudget())
-    try:
-        reading.all(steps, run_id=run_id, only_sample=only_sample, progress=progress)
-    finally:
-        reading.close()
+
+    def read() -> None:
+        con.execute(_SCHEMA.read_text(encoding="utf-8"))
+        reading = _Reading(con, ledger, destination, Patience(clock or SystemClock()), budget or ReadBudget())
+        try:
+            reading.all(steps, run_id=run_id, only_sample=only_sample, progress=progress)
+        finally:
+            reading.close()
+
+    frugally(con, read)
 
 
 def judged_again(con: duckdb.DuckDBPyConnection) -> list[CheckFacts]:
