@@ -22,7 +22,8 @@ _EMAIL_COLUMN = "member_email"
 def ownerless(desk: Desk, now: Mapped) -> tuple[str, ...]:
     """Say whose records would have no owner though the map doesn't allow it, as last prepared. Empty: all decided."""
     return tuple(
-        f"{o.source_key or 'records that name nobody'}: {o.records:,} records would have no owner ({o.reason})"
+        f"{f'staff {o.source_key}' if o.source_key else 'records that name nobody'}: {o.records:,} records would have "
+        f"no owner ({o.reason})"
         for o in mapping.undecided_owners(desk.con, now.map)
     )
 

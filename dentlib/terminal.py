@@ -261,6 +261,8 @@ def show_owners(told: Mapping[str, Any], as_json: bool) -> None:
             out.print(f"{step}: {n:,} records {verb} another owner", markup=False)
         for kept in told["kept"]:
             out.print(f"  kept: {kept['object']} {kept['record_id']}: {kept['why']}", markup=False)
+        if not told["assigned"]:
+            out.print("nobody assigned: member_email names nobody new; nothing changed", markup=False)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("staff", "name", "how", "member", "records"):

@@ -51,7 +51,7 @@ def _forecast(facts: PreviewFacts) -> Section:
     return Section(
         name="forecast",
         heading="How much, and how long",
-        finding=f"{foreseen(facts.forecast)}.".capitalize()
+        finding=numbers.first_upper(f"{foreseen(facts.forecast)}.")
         + (f" Begun now, it ends about {numbers.moment(ends)}." if ends else ""),
         tables=(
             Table(

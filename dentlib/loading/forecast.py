@@ -11,6 +11,7 @@ import duckdb
 from dentlib.facts import Forecast, StepForecast
 from dentlib.loading.delta import plan_delta
 from dentlib.loading.ledger import Ledger
+from dentlib.loading.rows import matches_of
 from dentlib.model import Capabilities, LoadStep
 
 KEPT_SHARE = 0.97
@@ -32,6 +33,8 @@ def forecast(
 ) -> Forecast:
     """Compare what is prepared with what the ledger says is there, and count calls and minutes. Reads only.
 
+    Rows that were matched with records of the workspace count as changes at most, or stay where the map only links.
+
     `read_rows`: records that one read of the reconciliation gives. Steps with files upload them besides, which costs
     no rate. Minutes: at the rate allowed; without one, at the time per call of the last load in this ledger.
     """
@@ -40,17 +43,19 @@ def forecast(
     for delta in plan_delta(ledger, con, steps).steps:
         step = labels[delta.step]
         rows = delta.created + delta.changed + delta.unchanged
-        changing = math.ceil(delta.changed / capabilities.batch_rows) if capabilities.batch_updates else delta.changed
-        calls = math.ceil(delta.created / capabilities.batch_rows) + changing
-        reading += math.ceil(rows / read_rows) + math.ceil(delta.changed / read_rows) + _FIXED_READS
+        filled, linked = _taken_up(ledger, con, step)
+        create, change = delta.created - filled - linked, delta.changed + filled
+        changing = math.ceil(change / capabilities.batch_rows) if capabilities.batch_updates else change
+        calls = math.ceil(create / capabilities.batch_rows) + changing
+        reading += math.ceil(rows / read_rows) + math.ceil(change / read_rows) + _FIXED_READS
         found.append(
             StepForecast(
                 step=step.name,
                 label=step.label or step.name,
                 object=step.object_name,
-                create=delta.created,
-                change=delta.changed,
-                stay=delta.unchanged,
+                create=create,
+                change=change,
+                stay=delta.unchanged + linked,
                 calls=calls,
             )
         )
@@ -70,6 +75,17 @@ def forecast(
         begins_at=now,
         ends_at=None if minutes is None else now + timedelta(minutes=minutes),
     )
+
+
+def _taken_up(ledger: Ledger, con: duckdb.DuckDBPyConnection, step: LoadStep) -> tuple[int, int]:
+    """Count the rows that stand for records of the workspace and are not taken up yet: changed, and only linked to."""
+    matches = matches_of(con, step)
+    if not matches:
+        return 0, 0
+    for current in ledger.records(step.name):
+        matches.pop(current.source_key, None)
+    linked = sum(m.found == "match_only" for m in matches.values())
+    return len(matches) - linked, linked
 
 
 def _minutes(calls: int, rate: int | None, per_call_s: float | None) -> float | None:

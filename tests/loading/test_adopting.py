@@ -11,7 +11,7 @@ import pytest
 from loading_fakes import ENGAGEMENT, STEPS, patient, prepare
 
 from dentlib.errors import UsageError
-from dentlib.loading import kept_fields, load, match, match_facts, remembered, rollback
+from dentlib.loading import forecast, kept_fields, load, match, match_facts, remembered, rollback
 from dentlib.loading.adopting import Treatment, treatment
 from dentlib.loading.patience import Patience
 from dentlib.loading.sample_diff import KEPT, compare_sample
@@ -172,6 +172,24 @@ def test_match_only_writes_nothing_now_nor_later(world: Any, practice: Any) -> N
     one.match(steps("match_only"))
     assert counts(one.load(steps("match_only"), "delta-1")) == (0, 0, 1, 0, 1)
     assert world.crm.dump()["record"] == before
+
+
+@pytest.mark.parametrize(("found", "foreseen"), [("update_empty", (1, 1, 0)), ("match_only", (1, 0, 1))])
+def test_the_forecast_makes_no_record_that_is_there(world: Any, practice: Any, found: str, foreseen: Any) -> None:
+    """A row that stands for a record of the workspace is a change, or nothing to write; once taken up it stays."""
+    world.crm.insert("person", [them(1)])
+    one = practice({"1": {"city": "Ghent"}, "2": {"city": "Leuven"}})
+    one.match(steps(found))
+    assert _foreseen(world, steps(found)) == foreseen
+    one.load(steps(found))
+    assert _foreseen(world, steps(found)) == (0, 0, 2)
+
+
+def _foreseen(world: Any, ruled: list[LoadStep]) -> tuple[int, int, int]:
+    can = world.destination.capabilities
+    told = forecast(world.ledger, world.con, ruled, can, read_rows=60, now=world.clock.now())
+    (step,) = [s for s in told.steps if s.step == "patients"]
+    return step.create, step.change, step.stay
 
 
 def test_update_overwrites_and_the_old_values_come_back(world: Any, practice: Any) -> None:
