@@ -284,7 +284,8 @@ def _loaded_and_reconciled(desk: Desk, now: make.Mapped, kind: str, again: str =
     desk.progress.finish("forecast", tell.in_short(expected))
     make.set_up(desk, now, prepared.steps)
     deletions = loading.plan_delta(desk.ledger, desk.con, prepared.steps).deletions if kind == "delta" else ()
-    loaded = make.load_all(desk, prepared, kind, again=again)
+    with tell.names_failed_rows(desk):
+        loaded = make.load_all(desk, prepared, kind, again=again)
     undecided = make.undecided(desk, deletions, loaded.run_id) if kind == "delta" else None
     checks = [*before, *make.reconciled(desk, prepared, loaded.run_id)]
     undecided = make.with_lost(desk, undecided, loaded.run_id) if undecided is not None else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import orjson
 from dentlib import approvals, loading, mapping
 from dentlib.assembly import Mapped, forecast, match_facts
 from dentlib.desk import Desk
+from dentlib.errors import BudgetExceeded
 from dentlib.facts import CheckFacts, Forecast, PreviewFacts, RollbackFacts, RunFacts, SampleFacts
 from dentlib.loading import Conflict, ConflictLine, DeletionLine, KeptField, LoadResult, Undecided
 from dentlib.loading.files import RefusedFile
@@ -198,6 +200,21 @@ def write_lists(desk: Desk, now: Mapped, folder: Path, undecided: Undecided | No
         write_csv(folder / loading.CONFLICTS_FILE, ConflictLine, loading.conflict_lines(undecided.conflicts))
     if undecided and undecided.missing:
         write_csv(folder / loading.DELETIONS_FILE, DeletionLine, loading.deletion_lines(undecided.missing))
+
+
+@contextmanager
+def names_failed_rows(desk: Desk) -> Iterator[None]:
+    """Where too many rows fail for the map, leave the audit log that names them, and tell where it is."""
+    try:
+        yield
+    except BudgetExceeded as stop:
+        log = desk.engagement.reports / "audit-log.csv"
+        loading.write_audit_log(desk.ledger, log)
+        raise BudgetExceeded(
+            stop.message,
+            f"{log} names each row and its reason; mend data, CRM or map (there, too, error_budget of this step may "
+            f"allow more), then: dentlib retry {desk.name}",
+        ) from stop
 
 
 def to_decide(name: str, undecided: Undecided | None, folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from dentlib import errands, samples, stages
 from dentlib.clock import SystemClock
 from dentlib.engagement import Engagement
-from dentlib.errors import ExportError, GateClosed, Locked, UsageError
+from dentlib.errors import BudgetExceeded, ExportError, GateClosed, Locked, UsageError
 from dentlib.loading import WriterLock
 from dentlib.sandbox.twenty.snapshot import differences, dump_state
 
@@ -128,6 +128,18 @@ def test_a_second_run_writes_nothing(line: Line) -> None:
     assert sum(s.created + s.updated for s in again.facts.steps) == 0
     assert state_of(line.engagement) == line.loaded
     assert again.exit_code == 0
+
+
+def test_too_many_failed_rows_are_named_where_the_error_says(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that the error budget stops leaves the audit log, and its way out names this engagement."""
+    log = line.engagement.reports / "audit-log.csv"
+    log.unlink()
+    monkeypatch.setattr(stages.make, "load_all", lambda *_, **__: (_ for _ in ()).throw(BudgetExceeded("9 of 163")))
+    with pytest.raises(BudgetExceeded) as stop:
+        stages.retry("line")
+    assert stop.value.hint.startswith(str(log))
+    assert stop.value.hint.endswith("dentlib retry line")
+    assert len(log.read_text().splitlines()) > PATIENTS
 
 
 def test_changed_settings_void_both_approvals(line: Line) -> None:
