@@ -77,10 +77,19 @@ def package(
                 f"{len(now.plan.changes)} objects, fields or options of the map are not in the CRM yet",
                 f"dentlib package {name} --set-up makes them first",
             )
+        # the picture from before the importer's first record: a rollback is compared with it
+        loading.ensure_baseline(desk.ledger, desk.destination, patience=loading.Patience(desk.clock))
         folder = desk.engagement.folder("package")
         for old in folder.glob("*.csv"):
             old.unlink()
-        written = loading.write_package(desk.con, prepared.steps, make.form_of(desk), folder, progress=desk.progress)
+        written = loading.write_package(
+            desk.con,
+            prepared.steps,
+            make.form_of(desk),
+            folder,
+            remembered=loading.remembered(desk.ledger, [s.name for s in prepared.steps]),
+            progress=desk.progress,
+        )
         facts = PackageFacts(
             engagement=name,
             client=desk.settings.client,

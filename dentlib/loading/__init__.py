@@ -31,7 +31,7 @@ from dentlib.loading.quiet import quiet, restore_switches
 from dentlib.loading.readback import compare_record, field_types, normalise_equal
 from dentlib.loading.rollback import preview, rollback
 from dentlib.loading.schema import apply_schema
-from dentlib.loading.snapshot import Snapshot, snapshot
+from dentlib.loading.snapshot import Snapshot, ensure_baseline, snapshot
 from dentlib.loading.updating import FieldConflict
 from dentlib.loading.verify import LogFacts, verify_log
 
@@ -65,6 +65,7 @@ __all__ = [
     "conflict_lines",
     "decide",
     "deletion_lines",
+    "ensure_baseline",
     "field_types",
     "forecast",
     "kept_fields",

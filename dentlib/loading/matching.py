@@ -68,7 +68,7 @@ def match(
     con.execute(f"CREATE OR REPLACE TABLE {COUNTS} (step VARCHAR, rows BIGINT, records BIGINT)")
     described = patience.transient(destination.describe).objects
     ruled = [s for s in steps if s.match is not None and s.object_name in described]
-    known = remembered(ledger, [s.name for s in ruled])
+    known = remembered(ledger, [s.name for s in steps])  # also where the map has no rule any more
     for object_name in dict.fromkeys(s.object_name for s in ruled):
         there = frozenset(described[object_name].fields)
         mine = [s for s in ruled if s.object_name == object_name]
@@ -177,9 +177,13 @@ class _Object:
             f"CREATE OR REPLACE TEMP TABLE theirs AS SELECT DISTINCT ON (record_id) record_id, {chosen} FROM theirs_raw"
         )
         self._con.execute("DROP TABLE theirs_raw")
-        # a record under an id that we would give is ours: its answer was lost, or the ledger
+        # a record under an id that we would give is ours: its answer was lost, or the ledger; its row has its record
         ids = " UNION ALL ".join(f"SELECT record_id FROM {table}" for table in tables.values())
-        self._con.execute(f"DELETE FROM theirs WHERE record_id IN ({ids})")
+        self._con.execute(
+            f"CREATE OR REPLACE TEMP TABLE unheard AS SELECT record_id FROM theirs SEMI JOIN ({ids}) USING (record_id)"
+        )
+        for table in ("theirs", *tables.values()):
+            self._con.execute(f"DELETE FROM {table} WHERE record_id IN (SELECT record_id FROM unheard)")
 
     def _made_by_us(self) -> set[str]:
         sql = """

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -22,14 +22,15 @@ from dentlib.facts import PackageFile, StepFacts
 from dentlib.loading.history import require_no_unfinished_rollback
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Patience
-from dentlib.loading.rows import Row, aside_counts, stream
+from dentlib.loading.rows import Row, aside_counts, matches_of, stream
 from dentlib.loading.snapshot import ensure_baseline
 from dentlib.model import JSON, Destination, LoadStep, Outcome, Progress, Silence
 
 IMPORTED = "imported"
 """Tag of calls that the CRM's importer made in our stead."""
 
-_NOT_IMPORTED = "the importer has not made this record"
+_NOT_IMPORTED = "not_imported", "the importer has not made this record"
+_THEIRS = "match_waits", "it stands for a record that was in the CRM before: the run takes that up, by the map's rule"
 _NOTHING: tuple[object, ...] = (None, "", [], {})
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -70,26 +71,32 @@ def write_package(
     form_of: FormOf,
     folder: Path,
     *,
+    remembered: Mapping[str, Mapping[str, str]] | None = None,
     progress: Progress | None = None,
 ) -> Package:
     """Write the prepared records as numbered CSV files in load order. Calls nothing; bounded memory.
 
     UTF-8, all cells quoted, values exactly as they would be sent (so not for a spreadsheet program: `formula_like`
     counts the cells that one would misread). A step with a link or file that can't go this way is left as a whole,
-    because its rows would say nothing without it. Files are private (0600) and replaced as a whole.
+    because its rows would say nothing without it. So are rows that stand for records which were in the CRM before us
+    (matched now, or `remembered`: step → source key → record id): the importer would write over them by their id.
+    Files are private (0600) and replaced as a whole.
     """
     progress, package = progress or Silence(), Package()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for step in steps:
         progress.start(step.label or step.name, None)
-        held = _held(con, step)
+        theirs = {*matches_of(con, step), *(remembered or {}).get(step.name, ())}
+        held = _held(con, step, theirs)
         form = form_of(step.object_name, tuple(held))
+        if theirs:
+            package.steps_left.append((step.name, step.label or step.name, len(theirs), _THEIRS[1]))
         if why := _stays(step, form):
             rows = max(held.values(), default=0)
             package.steps_left.append((step.name, step.label or step.name, rows, why))
         else:
             package.fields_left += [(step.name, name, held[name], why) for name, why in form.left.items()]
-            for part in _parts(con, step, form.max_rows):
+            for part in _parts(con, step, form.max_rows, theirs):
                 package.files.append(_written(part, step, form, folder, len(package.files) + 1))
         progress.finish(step.label or step.name)
     return package
@@ -102,19 +109,19 @@ def _stays(step: LoadStep, form: Form) -> str:
     return next((why for name, why in form.left.items() if name.endswith("Id")), "")
 
 
-def _held(con: duckdb.DuckDBPyConnection, step: LoadStep) -> dict[str, int]:
+def _held(con: duckdb.DuckDBPyConnection, step: LoadStep, theirs: Set[str]) -> dict[str, int]:
     """Count the rows that hold something in each field, in the order in which fields first appear."""
     found: Counter[str] = Counter()
     for chunk in stream(con, step, only_sample=False):
-        for row in chunk:
+        for row in (r for r in chunk if r.source_key not in theirs):
             found.update(name for name, value in row.payload.items() if value not in _NOTHING)
     return dict(found)
 
 
-def _parts(con: duckdb.DuckDBPyConnection, step: LoadStep, size: int) -> Iterator[list[Row]]:
+def _parts(con: duckdb.DuckDBPyConnection, step: LoadStep, size: int, theirs: Set[str]) -> Iterator[list[Row]]:
     part: list[Row] = []
     for chunk in stream(con, step, only_sample=False):
-        for row in chunk:
+        for row in (r for r in chunk if r.source_key not in theirs):
             part.append(row)
             if len(part) == size:
                 yield part
@@ -165,9 +172,10 @@ def take_up(
 ) -> list[StepFacts]:
     """Enter in the ledger which prepared records the CRM's importer has made. Reads the CRM only; resumable.
 
-    Records are found by id. What a file can't carry counts as not written yet, so that the next run sends it; steps
-    that can't go by file are left to that run as a whole. A rollback takes these records away as if we had sent them.
-    The facts returned, of the steps that go by file, add up to the rows read.
+    Records are found by id; one that was there before us and that a row stands for is nobody's making: it counts as not
+    imported, and the next run takes it up by the map's rule. What a file can't carry counts as not written yet, so that
+    the next run sends it; steps that can't go by file are left to that run as a whole. A rollback takes these records
+    away as if we had sent them. The facts returned, of the steps that go by file, add up to the rows read.
     """
     progress, patience = progress or Silence(), Patience(clock)
     require_no_unfinished_rollback(ledger)
@@ -175,17 +183,22 @@ def take_up(
     ledger.append("run", {"kind": IMPORTED, "params": {}}, run=run_id)
     result = []
     for step in steps:
-        form = form_of(step.object_name, tuple(_held(con, step)))
+        theirs = matches_of(con, step)
+        form = form_of(step.object_name, tuple(_held(con, step, theirs.keys())))
         if _stays(step, form):
             continue
         label = step.label or step.name
         progress.start(label, None)
         created, missing = 0, 0
         for chunk in stream(con, step, only_sample=False):
-            there, lacking = _sort(ledger, destination, patience, step, chunk)
+            ours = [r for r in chunk if r.source_key not in theirs]
+            there, lacking = _sort(ledger, destination, patience, step, ours)
             _enter(ledger, step, there, form, run_id)
-            created, missing = created + len(chunk) - len(lacking), missing + len(lacking)
-            _note_missing(ledger, step, lacking, run_id)
+            waiting = [r for r in chunk if r.source_key in theirs]
+            left = len(lacking) + len(waiting)
+            created, missing = created + len(chunk) - left, missing + left
+            _note_missing(ledger, step, lacking, _NOT_IMPORTED, run_id)
+            _note_missing(ledger, step, waiting, _THEIRS, run_id)
             progress.advance(label, len(chunk))
         progress.finish(label)
         result.append(_end(ledger, con, step, created, missing, run_id))
@@ -203,9 +216,9 @@ def _sort(
     return [r for r in rows if r.record_id in present], [r for r in rows if r.record_id not in present]
 
 
-def _note_missing(ledger: Ledger, step: LoadStep, rows: list[Row], run_id: str) -> None:
+def _note_missing(ledger: Ledger, step: LoadStep, rows: list[Row], why: tuple[str, str], run_id: str) -> None:
     if rows:
-        failed = [[r.source_key, r.record_id, "not_imported", _NOT_IMPORTED, None, None, r.row_hash] for r in rows]
+        failed = [[r.source_key, r.record_id, *why, None, None, r.row_hash] for r in rows]
         ledger.append("rows", {"step": step.name, "outcome": Outcome.FAILED, "rows": failed}, run=run_id)
 
 
