@@ -18,6 +18,7 @@ from dentlib.loading.keeping import RESTORE, Fates, OurRecord
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience
 from dentlib.loading.readback import differing, field_types, is_empty
+from dentlib.loading.words import without_values
 from dentlib.model import JSON, Destination
 
 GIVEN_BACK = "given_back"
@@ -67,6 +68,7 @@ class Restorer:
         self._patience = patience
         self._hook = hook
         self._block = lru_cache(maxsize=8)(self._unpacked)
+        self._doubtful: set[tuple[int, str]] = set()
         self._calls = self._updates()
 
     def _updates(self) -> dict[tuple[str, str], list[tuple[int, int]]]:
@@ -79,7 +81,20 @@ class Restorer:
                 for number, (key, _, _) in enumerate(entry.body["rows"]):
                     if (entry.body["step"], key) in wanted:
                         found.setdefault((entry.body["step"], key), []).append((entry.seq, number))
+            self._doubtful = self._not_known_as_written()
         return found
+
+    def _not_known_as_written(self) -> set[tuple[int, str]]:
+        """Return (entry, key) of changes that were refused or whose answer was lost: they may stand or not."""
+        doubtful: set[tuple[int, str]] = set()
+        where = (
+            "kind = 'done' AND seq > ? AND (json_array_length(body, '$.failed') > 0 "
+            "OR json_array_length(body, '$.unwritten') > 0)"
+        )
+        for entry in self._ledger.entries(where, self._ledger.epoch, blocks=False):
+            keys = [key for key, *_ in entry.body["failed"]] + list(entry.body["unwritten"])
+            doubtful.update((entry.body["call"], key) for key in keys)
+        return doubtful
 
     def count(self) -> Counter[str]:
         """Count the records that were written to, by object. Reads the ledger only."""
@@ -160,17 +175,27 @@ class Restorer:
         """Return the fields to send, and the names of those that somebody changed since we wrote them.
 
         Each change is undone from the newest to the oldest as long as what stands is what was sent. A field that
-        already holds what this comes to was put back by a rollback that was stopped.
+        already holds what this comes to was put back by a rollback that was stopped. Of changes whose answer was lost
+        or that were refused only those count that stand.
         """
-        changes = [self._change(seq, number) for seq, number in reversed(self._calls[record.step, record.source_key])]
+        calls = self._calls[record.step, record.source_key]
+        changes = [self._change(seq, number) for seq, number in reversed(calls)]
+        doubtful = [(seq, record.source_key) in self._doubtful for seq, _ in reversed(calls)]
         back: JSON = {}
         theirs: set[str] = set()
         for name in {n for sent, _ in changes for n in sent}:
-            mine = next(sent[name] for sent, _ in changes if name in sent)
-            target = mine
-            for sent, was in changes:
-                if name in sent and not differing({name: sent[name]}, {name: target}, types):
-                    target = was.get(name)
+            ways = [
+                (sent[name], was.get(name), doubt)
+                for (sent, was), doubt in zip(changes, doubtful, strict=True)
+                if name in sent
+            ]
+            first = ways[-1][1]
+            while ways and ways[0][2] and differing({name: ways[0][0]}, stored, types):
+                ways.pop(0)
+            mine = target = ways[0][0] if ways else first
+            for sent_value, was_value, _ in ways:
+                if not differing({name: sent_value}, {name: target}, types):
+                    target = was_value
             if differing({name: mine}, stored, types):
                 if differing({name: target}, stored, types):
                     theirs.add(name)
@@ -240,13 +265,13 @@ class Restorer:
         return True
 
     def _write(self, object_name: str, rid: str, back: JSON) -> str:
-        """Write one record's fields; return the destination's words where it refuses."""
+        """Write one record's fields; return the destination's words, without values, where it refuses."""
         try:
             self._patience.idempotent(
                 lambda: self._destination.update(object_name, rid, back, f"restore_{rid.replace('-', '')}")
             )
         except Refused as refusal:
-            return refusal.message
+            return without_values(refusal.message, back)
         self._hook("put back")
         return ""
 

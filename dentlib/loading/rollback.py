@@ -159,7 +159,9 @@ class _Back:
         for entry in self.ledger.open_calls():
             body, rows = entry.body, entry.body["rows"]
             present = self._present(body["object"], [rid for _, rid, _ in rows])
-            if body["op"] != "destroy":
+            if body["op"] == "update":  # what is put back is found out field by field, written or not
+                unwritten = [key for key, _, _ in rows]
+            elif body["op"] != "destroy":
                 unwritten = [key for key, rid, _ in rows if rid not in present]
             elif body["tag"] == _TASK:
                 unwritten = [key for key, rid, _ in rows if rid in present]
@@ -327,7 +329,8 @@ def _proved(
                     continue
                 found += 1
                 ours += bool(its_fate)
-                by_others = "" if its_fate or difference.in_model or not difference.record_id else _BY_OTHERS
+                known = its_fate or difference.in_model or not difference.record_id
+                by_others = "" if known or _was_ours(ledger, difference.record_id) else _BY_OTHERS
                 named += [f"{difference}{by_others}"] if found <= _LISTED else []
     except DestinationError as error:
         found, named = found + 1, [*named, f"the proof can't be made: {error.message}"]
@@ -339,6 +342,11 @@ def _proved(
         compared=_compared(before),
         picture=after.path.name,
     )
+
+
+def _was_ours(ledger: Ledger, rid: str) -> bool:
+    """Tell whether a record was one of ours: a rollback that was stopped may have let go of it before."""
+    return bool(next(ledger.rows("SELECT EXISTS (SELECT 1 FROM current WHERE record_id = ?)", rid))[0])
 
 
 def _counted(fates: Fates, fate: str) -> tuple[tuple[str, int], ...]:
