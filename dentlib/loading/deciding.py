@@ -16,6 +16,7 @@ from dentlib.loading.judging import Carried, Choice, Destruction, Judged, Judgin
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.listing import Looking, note_gone
 from dentlib.loading.patience import Hook, Patience, no_hook
+from dentlib.loading.probe import sweep_probes
 from dentlib.loading.quiet import quiet, restore_switches
 from dentlib.loading.rows import Row
 from dentlib.loading.sending import Sender
@@ -61,6 +62,7 @@ def decide(
         schema=patience.transient(destination.describe),
     )
     try:
+        sweep_probes(ledger, destination, patience=patience, hook=hook)
         sender.settle_open_calls()
         judged = Judging(looking, marks, carried).look(choices)
         doing = _Doing(looking, judged, by, run_id, hook, carried)

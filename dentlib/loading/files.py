@@ -162,9 +162,17 @@ class _Upload:
         }
 
     def known(self) -> tuple[str, FileTicket | None]:
-        """Return state and ticket of an upload of the same bytes for the same row."""
+        """Return state and ticket of an upload of the same bytes for the same row, which no record has used up.
+
+        A record that was destroyed since took its file along.
+        """
         sql = "SELECT state, ticket FROM upload WHERE step = ? AND source_key = ? AND sha256 = ?"
-        for state, ticket in self._ledger.rows(sql, self._body["step"], self._body["key"], self._sha256):
+        step, key = self._body["step"], self._body["key"]
+        for state, ticket in self._ledger.rows(sql, step, key, self._sha256):
+            used = self._ledger.current(step, [key]).get(key)
+            mine = "kind = 'upload' AND body ->> 'step' = ? AND body ->> 'key' = ?"
+            if used is not None and (sent := self._ledger.last(mine, step, key)) and used.made > sent.seq:
+                return "void", None
             return state, FileTicket(**orjson.loads(ticket))
         return "void", None
 

@@ -18,6 +18,7 @@ from dentlib.loading.history import require_no_unfinished_rollback
 from dentlib.loading.ledger import Current, Ledger
 from dentlib.loading.listing import Looking
 from dentlib.loading.patience import Hook, Patience, no_hook
+from dentlib.loading.probe import sweep_probes
 from dentlib.loading.quiet import quiet, restore_switches
 from dentlib.loading.readback import normalise_equal
 from dentlib.loading.rows import Row, table_of
@@ -83,6 +84,7 @@ def reassign(
     schema = patience.transient(destination.describe)
     sender = Sender(ledger, destination, run_id=run_id, patience=patience, hook=hook, schema=schema)
     try:
+        sweep_probes(ledger, destination, patience=patience, hook=hook)
         sender.settle_open_calls()
         ledger.append("owners", {"by": by, "assigned": dict(assigned)}, run=run_id)
         with quiet(ledger, destination, patience=patience, hook=hook, run_id=run_id):
@@ -156,8 +158,9 @@ def _change(
             normalise_equal(row.payload.get(n), whole.get(n), types.get(n, ""))[0]
             for n in row.payload.keys() | whole.keys()
         )
-        # where the source says something else in other fields too, the next delta has to compare them
-        digest = row.row_hash if same else current.row_hash
+        # where the source says something else in other fields too, the next delta has to compare them; so it has where
+        # a record that was there before us was taken up, and a stopped run has not filled it yet (no hash)
+        digest = row.row_hash if same and current.row_hash else current.row_hash
         sent = Row(0, row.source_key, current.record_id, digest, "", 0, None)
         return Change(sent, whole, {name: new}, {name: found.get(name)})
     return None

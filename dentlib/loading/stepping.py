@@ -19,7 +19,7 @@ from dentlib.loading.rows import Match, Packing, Row, aside_of, fits, matches_of
 from dentlib.loading.sending import Sender, Sent, Written
 from dentlib.loading.updating import FieldConflict, Updated, Updater
 from dentlib.loading.words import EXCUSED, NOT_UNIQUE, PARENT_GONE, parent_failed, stays_away, too_large
-from dentlib.model import LoadStep, Outcome
+from dentlib.model import JSON, LoadStep, Outcome
 
 Aside = Sequence[tuple[str, str, str, int]]
 
@@ -362,8 +362,12 @@ class StepLoad:
     # ---- the end -----------------------------------------------------------------------------------------------
 
     def end(self, *, read: int, aside: Aside) -> None:
-        """Record the end of the step and, with it, the rows that never reached the loader. Once for each run."""
-        if self._ended():
+        """Record the end of the step and, with it, the rows that never reached the loader. Once for each run.
+
+        Once more where map or export were mended while the run was stopped, and other rows are read or set aside.
+        """
+        ended = self._ended()
+        if ended is not None and not self._differs(ended, self.facts(read=read, aside=aside)):
             return
         sender = self._sender
         with sender.ledger.transaction():
@@ -397,9 +401,16 @@ class StepLoad:
                 body = {"step": self._step.name, "outcome": outcome, "rows": rows}
                 self._sender.ledger.append("rows", body, run=self._sender.run_id)
 
-    def _ended(self) -> bool:
+    def _ended(self) -> JSON | None:
+        """Return the facts with which this step was ended before in this part of the run."""
         sql = "kind = 'step_end' AND run = ? AND seq > ? AND body ->> 'step' = ?"
-        return self._sender.ledger.last(sql, self._sender.run_id, self._begun(), self._step.name) is not None
+        found = self._sender.ledger.last(sql, self._sender.run_id, self._begun(), self._step.name)
+        return found.body["facts"] if found else None
+
+    @staticmethod
+    def _differs(ended: JSON, now: StepFacts) -> bool:
+        words = ("read", "merged", "rejected", "excluded", "failed")
+        return [ended[w] for w in words] != [getattr(now, w) for w in words]
 
     def _begun(self) -> int:
         """Return where this run, or the part of it that took it up again, begins in the journal."""

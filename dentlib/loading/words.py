@@ -100,7 +100,7 @@ def ambiguous() -> Reason:
 
 def not_ours() -> Reason:
     """Say that another record has our id."""
-    return "id_taken", "the destination holds a different record under this id: a rollback takes it away"
+    return "id_taken", "the destination holds a different record under this id: destroy it there, then retry"
 
 
 def parent_failed(parent_step: str) -> Reason:
