@@ -236,7 +236,8 @@ def prepared_records(desk: Desk, now: Mapped) -> PreparedFacts:
     """
     people = _people(desk, now)
     known = loading.remembered(desk.ledger, [s.step for s in now.map.active_steps])
-    ours = {row[0] for row in desk.ledger.rows("SELECT record_id FROM current WHERE state = 'live'")}
+    live = "SELECT record_id FROM current WHERE state = 'live' AND object = 'person'"  # whose addresses are compared
+    ours = {row[0] for row in desk.ledger.rows(live)}
     prepared = _prepared(desk, now, people, loading.Matches(known, {}, 0), ours)
     found = loading.match(
         desk.con, desk.ledger, desk.destination, prepared.steps, patience=loading.Patience(desk.clock)

@@ -11,15 +11,18 @@ Kinds of entries and their bodies:
                   block: {"new": records as meant; updates also "sent": changed fields, "was": those fields before};
                   updates also calls: how many it takes; an adopt of records that were there before us also matched:
                   {"found": match_only | update_empty | update, "rules": [rule of each row]}, and its row hash is empty
-                  while the row's update is still to come
+                  while the row's update is still to come. Tag `imported`: a create that the CRM's own importer made;
+                  a destroy's tag says whether a rollback destroyed, put back, left or let go
     done          call, result (written | found | refused | not_written | partly), failed [[key, code, words]],
                   unwritten [key]; rows named in neither list are written
-    rows          step, outcome, rows [[source key, record id, code, reason, file, row]]; outcome `settled`: rows that
-                  failed before in this run and don't any more
+    rows          step, outcome, rows [[source key, record id, code, reason, file, row]], `failed` with the row hash;
+                  `unchanged` also until: the ordinal up to which they are noted; outcome `settled`: rows that failed
+                  before in this run and don't any more
     step_end      step, facts
     schema, schema_done, schema_undone      item | call, recipe | call
-    switch        switch, state (off | on)
-    upload        step, key, object, field, path, sha256, ticket, state (begun | sent | void)
+    switch        switch, state (off | seen_off | on, with seen)
+    upload        step, key, object, field, path, sha256, ticket, state (begun | sent | void | refused, with code and
+                  words)
     conflicts     step, rows [[source key, record id, object, field]]; block: {"was": [{base, meant, stored}]}
     kept          the same, of fields that a record had before us and keeps by the map's rule
     deletions     part, rows [[step, source key, record id, object, why, "", fields changed in the CRM]]
