@@ -12,6 +12,7 @@ from dentlib.errors import Locked, UsageError
 
 T = TypeVar("T")
 ATTACHED = "work"
+USUAL_MEMORY = "1GB"
 FRUGAL_MEMORY = "64MB"
 """Enough to stream a step's rows; a million of them then take hardly more than a hundred thousand."""
 
@@ -39,7 +40,7 @@ def open_work_db(path: Path, read_only: bool = False, *, group_rows: int = 0) ->
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "threads": 2,
-                "memory_limit": "1GB",
+                "memory_limit": USUAL_MEMORY,
                 "temp_directory": f"{path}.tmp",
                 "preserve_insertion_order": True,
             },
@@ -70,19 +71,17 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def frugally(con: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
+def frugally(con: duckdb.DuckDBPyConnection, work: Callable[[], T], *, memory: str = FRUGAL_MEMORY) -> T:
     """Do work that reads a store from end to end with little memory, so that its peak doesn't grow with the store.
 
     DuckDB would keep in memory whatever it has read until its limit is full. Where the little is not enough (texts of
     megabytes), the work is done once more with what is usual: so it must be resumable, or write nothing.
     """
-    row = con.execute("SELECT current_setting('memory_limit')").fetchone()
-    usual = str(row[0]) if row else "1GB"
     try:
-        con.execute(f"SET memory_limit = {literal(FRUGAL_MEMORY)}")
+        con.execute(f"SET memory_limit = {literal(memory)}")
         return work()
     except duckdb.OutOfMemoryException:
-        con.execute(f"SET memory_limit = {literal(usual)}")
+        con.execute(f"SET memory_limit = {literal(USUAL_MEMORY)}")
         return work()
     finally:
-        con.execute(f"SET memory_limit = {literal(usual)}")
+        con.execute(f"SET memory_limit = {literal(USUAL_MEMORY)}")

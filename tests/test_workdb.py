@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from dentlib.errors import Locked, UsageError
-from dentlib.workdb import literal, open_work_db, quoted
+from dentlib.workdb import frugally, literal, open_work_db, quoted
 
 
 def test_it_is_private_and_keeps_its_content(tmp_path: Path) -> None:
@@ -51,3 +51,24 @@ def test_names_and_texts_are_quoted() -> None:
     row = duckdb.execute(f"SELECT {literal(text)} AS {quoted(name)}")
     assert [d[0] for d in row.description] == [name]
     assert row.fetchall() == [(text,)]
+
+
+def test_what_needs_more_memory_is_done_once_more_with_what_is_usual(tmp_path: Path) -> None:
+    """Little is tried first; the limit is as before afterwards, also when the work fails."""
+    con = open_work_db(tmp_path / "work.duckdb")
+    usual = con.execute("SELECT current_setting('memory_limit')").fetchone()
+    seen: list[object] = []
+
+    def work() -> int:
+        seen.append(con.execute("SELECT current_setting('memory_limit')").fetchone())
+        if len(seen) == 1:
+            raise duckdb.OutOfMemoryException("too little")
+        return 7
+
+    assert frugally(con, work) == 7
+    assert seen[0] != usual
+    assert seen[1] == usual
+    with pytest.raises(ZeroDivisionError):
+        frugally(con, lambda: 1 // 0)
+    assert con.execute("SELECT current_setting('memory_limit')").fetchone() == usual
+    con.close()

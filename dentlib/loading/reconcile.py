@@ -48,6 +48,9 @@ _FILES = """
 """
 _SCHEMA = Path(__file__).with_name("reconcile.sql")
 
+_MEMORY = "128MB"
+"""Enough for the tables that are compared; more would only keep what was read."""
+
 
 def reconcile(
     con: duckdb.DuckDBPyConnection,
@@ -76,7 +79,7 @@ def reconcile(
         finally:
             reading.close()
 
-    frugally(con, read)
+    frugally(con, read, memory=_MEMORY)
 
 
 def judged_again(con: duckdb.DuckDBPyConnection) -> list[CheckFacts]:
