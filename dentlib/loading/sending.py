@@ -3,8 +3,9 @@
     intent committed → request → answer → outcome committed
 
 An answer counts when the destination says so (it compares tag and ids). Anything else is *in doubt*: read by id.
-All there and equal: found. None: send again under the same ids. Some, or different: stop and report. A request that was
-lost to us may still be written later, so a refusal, too, is read back before it is believed.
+All there and equal: found. None: send again under the same ids. Some, or different: stop and report (but after a kill,
+what a member changed since is found as well). A request that was lost to us may still be written later, so a refusal,
+too, is read back before it is believed.
 """
 
 from __future__ import annotations
@@ -274,7 +275,8 @@ class Sender:
     def settle_open_calls(self) -> None:
         """Bring every call to its end whose intent was recorded and whose outcome was not. Reads only.
 
-        Raises DestinationError where only some of a create is there, or something else under its ids.
+        Raises DestinationError where only some of a create is there, or something else under its ids that no member of
+        the workspace wrote.
         """
         for entry in self.ledger.open_calls():
             if entry.body["op"] == "create":
@@ -292,9 +294,29 @@ class Sender:
             self._not_written(entry, [key for key, _, _ in entry.body["rows"]])
             return
         sent = dict(zip(ids, entry.records("new"), strict=True))
-        raise_if_foreign(entry.body["step"], sent, present, self.types(entry.body["object"]))
+        types = self.types(entry.body["object"])
+        if len(present) == len(sent):
+            present |= {rid: sent[rid] for rid in self._changed_by_people(entry.body["object"], sent, present, types)}
+        raise_if_foreign(entry.body["step"], sent, present, types)
         self.ledger.end_call(entry.seq, run=entry.run, result="found")
         self.hook("open call settled")
+
+    def _changed_by_people(
+        self, object_name: str, sent: Mapping[str, JSON], present: Mapping[str, JSON], types: Mapping[str, str]
+    ) -> list[str]:
+        """Return live records under our ids that hold something else because a member wrote to them since.
+
+        Between a kill and the next start the practice goes on working. It stays theirs: the next delta lists it.
+        """
+        other = [
+            rid
+            for rid, stored in present.items()
+            if not stored.get("deletedAt") and differing(sent[rid], stored, types)
+        ]
+        if not other:
+            return []
+        last = self.patience.transient(lambda: self.destination.last_writes(object_name, other))
+        return [rid for rid in other if rid in last and last[rid].member_id]
 
     def _settle_update(self, entry: Entry) -> None:
         """What reads back as sent was written; the rest flows through the load again, compared anew."""

@@ -10,13 +10,13 @@ import orjson
 import pytest
 from loading_fakes import BAD, STEPS, carrier, patient, prepare, row_of
 
-from dentlib.errors import BudgetExceeded
+from dentlib.errors import BudgetExceeded, DestinationError
 from dentlib.loading import load, match, reassign, rollback
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.listing import note_gone
 from dentlib.loading.outcomes import outcomes_of
 from dentlib.loading.patience import Patience
-from dentlib.model import LoadStep, MatchRules
+from dentlib.model import LastWrite, LoadStep, MatchRules
 
 BY = (("name.lastName", "name.firstName"),)
 RULED = replace(STEPS[1], match=MatchRules(BY, "update", "create"))
@@ -98,6 +98,28 @@ def test_a_change_of_theirs_after_a_lost_answer_stays(world: Any) -> None:
     assert [(rid, why) for _, rid, why in facts.kept] == [("them-1", "city: somebody changed it since")]
     stored = world.crm.get("person", "them-1")
     assert (stored["city"], stored["sourceSystemId"]) == ("Namur", None)
+
+
+@pytest.mark.parametrize("by_member", [True, False])
+def test_a_record_that_a_member_changed_before_the_run_went_on_stops_nothing(
+    world: Any, monkeypatch: pytest.MonkeyPatch, by_member: bool
+) -> None:
+    """The answer was lost in a kill and the practice went on working; what nobody of them wrote is a reason to stop."""
+    prepare(world.con, {"patients": [patient("1"), patient("2")]})
+    stop_at(world, "crm after create")
+    with pytest.raises(Stop):
+        load_one(world)
+    go_on(world)
+    rid = patient("1")["record_id"]
+    world.crm.put("person", world.crm.get("person", rid) | {"name": {"firstName": "Anna", "lastName": "O'Neil 1"}})
+    last = LastWrite("2026-01-02T00:00:00.000Z", "MANUAL", "Member", "member-1" if by_member else "")
+    monkeypatch.setattr(world.destination, "last_writes", lambda name, ids: dict.fromkeys(ids, last), raising=False)
+    if not by_member:
+        with pytest.raises(DestinationError, match="not there as it was sent"):
+            load_one(world)
+        return
+    assert [(s.created, s.failed) for s in load_one(world).steps] == [(2, 0)]
+    assert world.crm.get("person", rid)["name"]["firstName"] == "Anna"
 
 
 def test_owners_assigned_after_a_stop_leave_the_rest_to_be_filled(world: Any) -> None:
