@@ -18,10 +18,10 @@ from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience, no_hook
 from dentlib.loading.quiet import quiet
 from dentlib.loading.readback import compare_record, field_types
-from dentlib.loading.rows import check_prepared, table_of
+from dentlib.loading.rows import check_prepared, matches_of, table_of
 from dentlib.loading.snapshot import ensure_baseline
-from dentlib.loading.words import refused_reason
-from dentlib.model import JSON, Destination, LoadStep, record_id
+from dentlib.loading.words import NOT_UNIQUE, refused_reason
+from dentlib.model import JSON, Destination, DestinationObject, LoadStep, record_id
 
 PREFIX = "probe:"
 _CANDIDATES = 3
@@ -46,7 +46,7 @@ class ProbeFacts:
 
     fields: tuple[ProbeField, ...]
     refused: tuple[tuple[str, str, str], ...]
-    skipped: tuple[str, ...]  # steps without rows, or with records of ours already
+    skipped: tuple[str, ...]  # steps without rows to create, or with records of ours already
 
     @property
     def passed(self) -> bool:
@@ -66,7 +66,8 @@ def probe(
     """Probe each step with one of its prepared rows, under an id of the probe's own; nothing is left behind.
 
     Every write is in the ledger; what a crash leaves is destroyed by the next probe, load or rollback. Files are not
-    sent. Steps that have records of ours already are skipped: their unique values are taken, by us.
+    sent. Steps that have records of ours already are skipped: their unique values are taken, by us. A record whose
+    unique values others hold, in the bin perhaps, is tried once more without them: that says nothing about the schema.
     """
     require_no_unfinished_rollback(ledger)
     check_prepared(con, steps)
@@ -90,6 +91,9 @@ def probe(
                 for key, text in rows:
                     record = _as_probe(ledger.engagement, con, steps, step, key, orjson.loads(text), made)
                     reason = _write(ledger, destination, step, key, record, patience, hook)
+                    if reason is not None and reason[0] == NOT_UNIQUE:  # others hold its values, which the load names
+                        record = _without_unique(record, schema.objects[step.object_name])
+                        reason = _write(ledger, destination, step, key, record, patience, hook)
                     if reason is None:
                         made[step.name] = record["id"]
                         stored = _read(destination, step, record["id"], patience)
@@ -108,11 +112,13 @@ def probe(
 
 
 def _candidates(con: duckdb.DuckDBPyConnection, step: LoadStep) -> list[tuple[str, str]]:
+    """Return the fullest rows; none that stand for a record of the workspace, which holds their unique values."""
+    there = matches_of(con, step)
     sql = f"""
-        SELECT source_key, payload FROM {table_of(step)}
+        SELECT source_key, payload FROM {table_of(step)} WHERE NOT list_contains($there, source_key)
         ORDER BY in_sample DESC NULLS LAST, length(payload) DESC, ordinal LIMIT {_CANDIDATES}
     """
-    return con.cursor().execute(sql).fetchall()
+    return con.cursor().execute(sql, {"there": list(there)}).fetchall()
 
 
 def _as_probe(
@@ -135,6 +141,11 @@ def _as_probe(
                 record[name] = made.get(parent)
                 break
     return {n: v for n, v in record.items() if v is not None}
+
+
+def _without_unique(record: JSON, described: DestinationObject) -> JSON:
+    unique = {f.name for f in described.fields.values() if f.unique} - {"id", _SOURCE_ID}
+    return {name: value for name, value in record.items() if name not in unique}
 
 
 def _owns(con: duckdb.DuckDBPyConnection, step: LoadStep, wanted_id: str) -> bool:

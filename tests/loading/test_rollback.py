@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from loading_fakes import STEPS, WANTED, World, carrier, patient, prepare
 
@@ -18,6 +19,20 @@ def whole_way(world: World) -> None:
     assert probe(world.ledger, world.destination, world.con, STEPS, clock=world.clock).passed
     world.load("sample-1", "sample", only_sample=True)
     world.load()
+
+
+def test_addresses_that_others_hold_are_no_fault_of_the_schema(world: Any) -> None:
+    """A workspace that holds every address of the practice already: the probe passes, and leaves nothing behind."""
+    apply_schema(world.ledger, world.destination, world.destination.plan(WANTED), clock=world.clock)
+    rows = world.con.execute("SELECT payload FROM prepared.patients").fetchall()
+    addresses = {orjson.loads(text).get("emails", {}).get("primaryEmail", "").lower() for (text,) in rows} - {""}
+    for number, address in enumerate(sorted(addresses)):
+        world.crm.insert("person", [{"id": f"own-{number}", "name": {}, "emails": {"primaryEmail": address}}])
+    before = world.crm.dump()["record"]
+    facts = probe(world.ledger, world.destination, world.con, STEPS, clock=world.clock)
+    assert facts.passed
+    assert "patients" in {f.step for f in facts.fields}
+    assert world.crm.dump()["record"] == before
 
 
 def test_run_and_rollback_is_before(world: Any) -> None:
