@@ -210,11 +210,7 @@ def names_failed_rows(desk: Desk) -> Iterator[None]:
     except BudgetExceeded as stop:
         log = desk.engagement.reports / "audit-log.csv"
         loading.write_audit_log(desk.ledger, log)
-        raise BudgetExceeded(
-            stop.message,
-            f"{log} names each row and its reason; mend data, CRM or map (there, too, error_budget of this step may "
-            f"allow more), then: dentlib retry {desk.name}",
-        ) from stop
+        raise BudgetExceeded(stop.message, f"{log} names each row and its reason; {stop.hint} {desk.name}") from stop
 
 
 def to_decide(name: str, undecided: Undecided | None, folder: Path) -> list[str]:

@@ -134,7 +134,8 @@ def test_too_many_failed_rows_are_named_where_the_error_says(line: Line, monkeyp
     """A run that the error budget stops leaves the audit log, and its way out names this engagement."""
     log = line.engagement.reports / "audit-log.csv"
     log.unlink()
-    monkeypatch.setattr(stages.make, "load_all", lambda *_, **__: (_ for _ in ()).throw(BudgetExceeded("9 of 163")))
+    stopped = BudgetExceeded("9 of 163", "mend the data, then: dentlib retry")
+    monkeypatch.setattr(stages.make, "load_all", lambda *_, **__: (_ for _ in ()).throw(stopped))
     with pytest.raises(BudgetExceeded) as stop:
         stages.retry("line")
     assert stop.value.hint.startswith(str(log))

@@ -233,8 +233,8 @@ def _one_step(
         raise BudgetExceeded(
             f"{label}: {state.to_answer_for + rejected:,} of {read:,} rows were rejected or failed; "
             f"the map allows {step.error_budget:.1%} ({allowed:,}); most of all: {_most(run.reasons, step)}",
-            "the audit log names each row and its reason; mend data or map, then: dentlib retry <name> "
-            "(or allow more in the map: error_budget of this step)",
+            f"mend data, CRM or map (which may allow more: steps: {{{step.name}: {{error_budget: 0.1}}}}), then: "
+            "dentlib retry",
         )
 
 

@@ -135,8 +135,9 @@ def test_the_error_budget_stops_the_run_after_the_step(world: Any) -> None:
     strict = [LoadStep("carriers", "company", "carriers", "carrier:", error_budget=0.1)]
     from dentlib.loading import load
 
-    with pytest.raises(BudgetExceeded, match="1 of 6"):
+    with pytest.raises(BudgetExceeded, match="1 of 6") as stop:
         load(world.ledger, world.destination, world.con, strict, run_id="r", kind="run", clock=world.clock)
+    assert "steps: {carriers: {error_budget: 0.1}}" in stop.value.hint
     prepare(world.con, {"carriers": [carrier(str(n)) for n in range(1, 7)]})
     mended = load(world.ledger, world.destination, world.con, strict, run_id="r", kind="run", clock=world.clock)
     assert outcomes(mended, "carriers") == {"created": 6}
