@@ -28,6 +28,7 @@ Kinds of entries and their bodies:
     deletions     part, rows [[step, source key, record id, object, why, "", fields changed in the CRM]]
     decision      what (conflicts | deletions), by, rows [[listing's entry, row number, decision]]
     lost          rows [[step, source key, record id, object]]: records of ours that others should point to, and gone
+    left          rows [[object, record id, why]]: what a rollback leaves as it is in records that were there before us
     owners        by, assigned {key of the staff: member's e-mail}
     snapshot, probe, rollback, rollback_end
 """

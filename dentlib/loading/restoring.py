@@ -56,6 +56,12 @@ class Restored:
     later: list[tuple[OurRecord, JSON]] = field(default_factory=list)  # refused; worth another try at the end
 
 
+def noted_kept(ledger: Ledger, since: int) -> tuple[Kept, ...]:
+    """Return what a rollback that began with entry `since` left as it is, with the reason. Reads the ledger only."""
+    entries = ledger.entries("kind = 'left' AND seq > ?", since, blocks=False)
+    return tuple(dict.fromkeys((name, rid, why) for entry in entries for name, rid, why in entry.body["rows"]))
+
+
 class Restorer:
     """Puts back the changes of one rollback."""
 
@@ -125,8 +131,11 @@ class Restorer:
         waiting, result.later = result.later, []
         for record, back in waiting:
             reason = self._write(record.object, record.id, back)
+            told = len(result.kept)
             self._told(record, back, reason, result)
-            self._let_go([record], RESTORED)
+            with self._ledger.transaction():
+                self._note_kept(result.kept[told:])
+                self._let_go([record], RESTORED)
 
     # ---- one group ---------------------------------------------------------------------------------------------
 
@@ -141,6 +150,7 @@ class Restorer:
             lambda: self._destination.read(object_name, [r.id for r in changed], deleted=True)
         )
         backs: list[Back] = []
+        told = len(result.kept)
         for record in changed:
             stored = present.get(record.id)
             if stored is None:
@@ -150,6 +160,7 @@ class Restorer:
             result.kept += [(object_name, record.id, f"{n}: somebody changed it since") for n in sorted(theirs)]
             if back:
                 backs.append(Back(record, back, stored))
+        self._note_kept(result.kept[told:])
         call = self._begin([b.record for b in backs], RESTORED)
         refused = self._send(object_name, backs)
         for one in backs:
@@ -163,6 +174,11 @@ class Restorer:
         written = {r.id for r in changed} - done
         self._let_go([r for r in group if r.id in written], LEFT)
         self._let_go([r for r in group if r.id not in written | done], GIVEN_BACK)
+
+    def _note_kept(self, kept: Sequence[Kept]) -> None:
+        """Record what stays: should this rollback be stopped, the one that goes on with it has to tell it too."""
+        if kept:
+            self._ledger.append("left", {"rows": kept})
 
     def _told(self, record: OurRecord, back: JSON, reason: str, result: Restored) -> None:
         if reason:

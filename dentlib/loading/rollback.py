@@ -20,7 +20,7 @@ from dentlib.loading.ledger import Ledger
 from dentlib.loading.patience import Hook, Patience, no_hook
 from dentlib.loading.probe import settle_probe_calls, sweep_probes
 from dentlib.loading.quiet import quiet, restore_switches
-from dentlib.loading.restoring import LEFT, RESTORED, Kept, Restored, Restorer
+from dentlib.loading.restoring import LEFT, RESTORED, Kept, Restored, Restorer, noted_kept
 from dentlib.loading.schema import SchemaBack, foresee_schema, undo_schema
 from dentlib.loading.snapshot import Snapshot, differences, kept_baseline, picture_path, snapshot
 from dentlib.loading.uploads import has_uploads, take_back_uploads
@@ -125,9 +125,9 @@ def rollback(
             ),
             fates,
             back.restored.records,
-            (*back.restored.kept, *uploads),
+            (*(left := noted_kept(ledger, start)), *uploads),
         )
-        fates.note_told(rid for _, rid, _ in back.restored.kept)
+        fates.note_told(rid for _, rid, _ in left)
         facts = _proved(facts, ledger, destination, fates, schema, patience, progress)
     kept = sum(n for _, _, n in facts.kept_why) + len(facts.schema_kept)
     ledger.append(

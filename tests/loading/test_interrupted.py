@@ -100,6 +100,25 @@ def test_a_change_of_theirs_after_a_lost_answer_stays(world: Any) -> None:
     assert (stored["city"], stored["sourceSystemId"]) == ("Namur", None)
 
 
+def test_a_rollback_that_was_stopped_tells_all_that_it_left(world: Any) -> None:
+    """The reason was found before the kill; the page of the one that goes on has it, and no word of another author."""
+    adopted(world, city="Bruges")
+    prepared(world, city="Ghent")
+    world.con.execute(
+        "INSERT INTO prepared.patients SELECT 2, $key, $rid, $text, 'h2', NULL, '', '', 1, false",
+        {"key": "2", "rid": patient("2")["record_id"], "text": patient("2")["payload"]},
+    )
+    load_one(world)
+    world.crm.put("person", world.crm.get("person", "them-1") | {"city": "Namur"})
+    stop_at(world, "crm before destroy")
+    with pytest.raises(Stop):
+        rollback(world.ledger, world.destination, clock=world.clock)
+    go_on(world)
+    facts = rollback(world.ledger, world.destination, clock=world.clock)
+    assert [(rid, why) for _, rid, why in facts.kept] == [("them-1", "city: somebody changed it since")]
+    assert facts.differences == ()
+
+
 @pytest.mark.parametrize("by_member", [True, False])
 def test_a_record_that_a_member_changed_before_the_run_went_on_stops_nothing(
     world: Any, monkeypatch: pytest.MonkeyPatch, by_member: bool
