@@ -161,10 +161,14 @@ class Fates:
                 held |= self.held_by_others(name, sorted(ids))
         return held
 
-    def held_by_others(self, object_name: str, ids: Sequence[str]) -> dict[str, str]:
-        """Return which of these records of ours live records of others point to right now, with the reason."""
+    def held_by_others(self, object_name: str, ids: Sequence[str], *, put_back: bool = False) -> dict[str, str]:
+        """Return which of these records of ours live records of others point to right now, with the reason.
+
+        `put_back`: records that were there before us have their values back; what they still point to, others chose.
+        """
         found = self._patience.idempotent(lambda: self._destination.attached(object_name, ids))
-        ours = self._known({rid for pointers in found.values() for _, rid in pointers})
+        fates = self.fates_of({rid for pointers in found.values() for _, rid in pointers})
+        ours = {rid for rid, fate in fates.items() if not (put_back and fate == RESTORE)}
         held: dict[str, str] = {}
         for rid, pointers in found.items():
             counts = Counter(name for name, other in pointers if other not in ours)

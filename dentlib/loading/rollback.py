@@ -207,7 +207,7 @@ class _Back:
             return
         there = [r for r in fates.still(group, DESTROY) if r.there]
         if there:
-            fates.keep(fates.held_by_others(name, [r.id for r in there]))
+            fates.keep(fates.held_by_others(name, [r.id for r in there], put_back=True))
         going = fates.still(group, DESTROY)
         size = self.destination.capabilities.batch_rows
         there = [r for r in going if r.there]

@@ -119,6 +119,22 @@ def test_a_rollback_that_was_stopped_tells_all_that_it_left(world: Any) -> None:
     assert facts.differences == ()
 
 
+def test_what_a_record_of_theirs_was_tied_to_by_hand_stays(world: Any) -> None:
+    """It stands for a row of ours, and the link is none of ours: destroying what it points to would cut it."""
+    adopted(world)
+    prepared(world)
+    row = carrier("1")
+    world.con.execute(
+        "INSERT INTO prepared.carriers SELECT 1, $key, $rid, $text, 'h', NULL, '', '', 1, false",
+        {"key": "1", "rid": row["record_id"], "text": row["payload"]},
+    )
+    load_one(world, steps=(STEPS[0], RULED))
+    world.crm.put("person", world.crm.get("person", "them-1") | {"companyId": row["record_id"]})
+    facts = rollback(world.ledger, world.destination, clock=world.clock)
+    assert (row["record_id"], "somebody attached something to it since (1 person)") in [k[1:] for k in facts.kept]
+    assert world.crm.get("company", row["record_id"]) is not None
+
+
 @pytest.mark.parametrize("by_member", [True, False])
 def test_a_record_that_a_member_changed_before_the_run_went_on_stops_nothing(
     world: Any, monkeypatch: pytest.MonkeyPatch, by_member: bool
