@@ -272,5 +272,9 @@ def rollback_lines(facts: RollbackFacts) -> list[str]:
     if changed:
         lines.append(f"{changed:,} of the records {would}destroyed were last changed by hand: that work goes with them")
     lines += [f"{n:,} of {name} {would}kept: {why}" for name, why, n in facts.kept_why]
-    lines += [f"{name} {would}kept: {why}" for name, why in facts.schema_kept]
+    stay = Counter(name.partition(".")[0] for name, _ in facts.schema_kept)
+    lines += [
+        f"{n:,} addition{'s' * (n > 1)} to {name} {would}kept: the page says what holds each"
+        for name, n in stay.items()
+    ]
     return [*lines, *facts.remarks, *(["nothing was done yet"] if facts.preview else [])]

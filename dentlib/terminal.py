@@ -115,14 +115,19 @@ def progress(as_json: bool) -> Iterator[Progress]:
         yield shown
 
 
+MOST_ASKED = 3
+"""Decisions that the last line of a command repeats; all of them stand above it."""
+
+
 def run_stage(stage: str, name: str, parameters: Mapping[str, Any], as_json: bool) -> None:
     """Run a stage's notebook, show what came of it, and leave with its exit code."""
     data = run_notebook_stage(stage, name, parameters, quiet=as_json)
     show_result(data, as_json)
     if data["exit_code"]:
-        undecided = StageFailed(
-            f"{stage}: a person must decide before the next stage", "; ".join(data["decisions"]) or "see the page", 1
-        )
+        asked = data["decisions"]
+        more = f"; and {len(asked) - MOST_ASKED} more, above and on the page" if len(asked) > MOST_ASKED else ""
+        words = "; ".join(asked[:MOST_ASKED]) + more
+        undecided = StageFailed(f"{stage}: a person must decide before the next stage", words or "see the page", 1)
         # its JSON is printed already, exit code and decisions included: a machine reads one object
         raise typer.Exit(tell_error(undecided, "", as_json=False))
 

@@ -88,13 +88,25 @@ def decisions(facts: RollbackFacts) -> tuple[str, ...]:
         f"{numbers.things(n, 'record')} of {name} {one if n == 1 else many} kept: {harmless(why)}"
         for name, why, n in _reasons(facts)
     ]
-    asked += [f"{name} {one} kept: {harmless(why)}" for name, why in facts.schema_kept]
+    asked += _schema_asked(facts, one, many)
     asked += [f"Still different: {harmless(d)}" for d in facts.differences[:_DIFFERENCES_ASKED]]
     more = _differences(facts) - len(facts.differences[:_DIFFERENCES_ASKED])
     return (*asked, f"And {numbers.count(more)} more differences, in the list.") if more else tuple(asked)
 
 
-_DIFFERENCES_ASKED = 20
+_DIFFERENCES_ASKED = 5
+_FIELDS_ASKED = 3
+
+
+def _schema_asked(facts: RollbackFacts, one: str, many: str) -> list[str]:
+    """Ask about additions that stay: each by itself where they are few, else an object at a time; the list has all."""
+    if len(facts.schema_kept) <= _FIELDS_ASKED:
+        return [f"{name} {one} kept: {harmless(why)}" for name, why in facts.schema_kept]
+    return [
+        f"{numbers.things(n, 'addition')} to {name} {one if n == 1 else many} kept: {which}. "
+        "What stays, and why, says what holds each"
+        for name, n, which in _by_object([name for name, _ in facts.schema_kept])
+    ]
 
 
 def _sum(counts: Sequence[tuple[str, int]]) -> int:

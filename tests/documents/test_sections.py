@@ -175,6 +175,16 @@ def test_without_a_rate_no_time_is_made_up() -> None:
     assert "no time was foreseen" in documents.section(replace(facts, forecast=unlimited), "forecast").finding
 
 
+def test_many_fields_that_stay_are_one_decision_for_each_object() -> None:
+    """A person reads what stays by object; only few fields are asked about one by one."""
+    few = (("person.npi", "1 record holds something in it"), ("company.npi", "1 record holds something in it"))
+    many = tuple((f"person.field{n}", "2 records hold something in it") for n in range(12)) + few[1:]
+    facts = replace(loads.rollback_facts(), schema_kept=few)
+    assert [a for a in rollback.decisions(facts) if "npi" in a] == [f"{name} was kept: {why}" for name, why in few]
+    asked = [a for a in rollback.decisions(replace(facts, schema_kept=many)) if "addition" in a]
+    assert [a.split(":")[0] for a in asked] == ["1 addition to company was kept", "12 additions to person were kept"]
+
+
 def test_a_rollback_is_as_before_only_without_differences() -> None:
     """A preview proves nothing, a kept record is said, a difference stops."""
     facts = loads.rollback_facts()
