@@ -225,6 +225,7 @@ class Engagement:
 
     def folder(self, *parts: str) -> Path:
         """Return a folder inside the engagement, made (0700) where missing."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)  # a parent made by the way would be open to others
         path = self.root.joinpath(*parts)
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         return path

@@ -48,6 +48,13 @@ def test_settings_survive_saving_and_are_private(home: Path) -> None:
     assert stat.S_IMODE((home / "bright" / "engagement.yaml").stat().st_mode) == 0o600
 
 
+def test_folders_are_for_their_owner_alone(home: Path) -> None:
+    """Also the engagement's own, where a folder inside it is made first."""
+    settings = Settings(client="Bright", source="other", destination=DestinationSettings(product="twenty"))
+    inner = Engagement("bright", home / "bright", settings).folder("export", "one")
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (home / "bright", inner)} == {0o700}
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [

@@ -103,7 +103,7 @@ def _schema_asked(facts: RollbackFacts, one: str, many: str) -> list[str]:
     if len(facts.schema_kept) <= _FIELDS_ASKED:
         return [f"{name} {one} kept: {harmless(why)}" for name, why in facts.schema_kept]
     return [
-        f"{numbers.things(n, 'addition')} to {name} {one if n == 1 else many} kept: {which}. "
+        f"{numbers.things(int(str(n)), 'addition')} to {name} {one if n == 1 else many} kept: {which}. "
         "What stays, and why, says what holds each"
         for name, n, which in _by_object([name for name, _ in facts.schema_kept])
     ]

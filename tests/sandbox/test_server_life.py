@@ -113,6 +113,7 @@ def test_no_key_is_stored_or_printed(program: Any, tmp_path: Path) -> None:
     with _client(line["url"]) as client:
         assert client.post("/rest/people", json={}).status_code == 201
     assert KEY.encode() not in (tmp_path / "state.sqlite").read_bytes()
+    assert {stat.S_IMODE(p.stat().st_mode) for p in tmp_path.glob("state.sqlite*")} == {0o600}
 
 
 def test_without_a_given_key_one_is_written_for_its_owner_only(program: Any) -> None:

@@ -62,6 +62,8 @@ class State:
     def __init__(self, path: Path | None, version: str = NEWEST) -> None:
         self.path = path
         self.release: Release = release(version)
+        if path:
+            path.touch(mode=0o600)  # SQLite gives its side files the same rights; it holds what a practice sent
         self.db = sqlite3.connect(
             str(path) if path else ":memory:", isolation_level=None, check_same_thread=False, cached_statements=512
         )
