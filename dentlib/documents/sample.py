@@ -73,12 +73,16 @@ def decisions(facts: SampleFacts) -> tuple[str, ...]:
     ]
     unexplained = sum(not d.same and not d.reason for d in facts.diff)
     if unexplained:
-        asked.append(f"{numbers.things(unexplained, 'field')} differ without a reason: look at them before approving.")
+        differ = "differs without a reason: look at it" if unexplained == 1 else "differ without a reason: look at them"
+        asked.append(f"{numbers.things(unexplained, 'field')} {differ} before approving.")
     if facts.failed_lookups:
-        asked.append(f"{numbers.things(facts.failed_lookups, 'lookup')} did not find the record they point at.")
+        points = "it points" if facts.failed_lookups == 1 else "they point"
+        asked.append(f"{numbers.things(facts.failed_lookups, 'lookup')} did not find the record {points} at.")
     failed = sum(s.failed for s in facts.steps)
     if failed:
-        asked.append(f"{numbers.things(failed, 'row')} failed and have to be explained or mended.")
+        asked.append(
+            f"{numbers.things(failed, 'row')} failed and {'has' if failed == 1 else 'have'} to be explained or mended."
+        )
     return tuple(asked)
 
 

@@ -49,8 +49,9 @@ def verify_log(path: Path, *, clock: Clock) -> LogFacts:
                 kinds[kind] = rows
             first, last = next(ledger.rows("SELECT min(at), max(at) FROM entry"))
             entries = kinds.total()
+            told = "1 entry" if entries == 1 else f"{entries:,} entries"
             return LogFacts(
-                path.name, True, f"intact: {entries:,} entries, none changed, none missing", "", engagement, workspace,
+                path.name, True, f"intact: {told}, none changed, none missing", "", engagement, workspace,
                 entries, first or "", last or "", ledger.head, tuple(sorted(kinds.items())),
             )  # fmt: skip
     except LedgerDamaged as damage:
