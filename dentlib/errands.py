@@ -27,6 +27,13 @@ from dentlib.results import StageResult, finish, tells_its_errors, write_csv, wr
 def configure(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Change settings (dotted names for the destination's) and return them all. Keys are only ever referred to."""
     engagement = Engagement.open(name)
+    of_now = engagement.settings.destination
+    state = engagement.root / f"sandbox-{of_now.product}.sqlite"
+    if changes.get("destination.sandbox_version", of_now.sandbox_version) != of_now.sandbox_version and state.exists():
+        raise UsageError(
+            f"the built-in sandbox of '{name}' is a Twenty {of_now.sandbox_version} already",
+            f"open another engagement, or give this one up with all that is in it: delete {state}",
+        )
     settings = engagement.configure(changes) if changes else engagement.settings
     return settings.model_dump(mode="json")
 

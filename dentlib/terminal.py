@@ -320,7 +320,7 @@ def show_logs(told: Mapping[str, Any], as_json: bool) -> None:
         print_json(told)
         return
     for log in told["ledgers"]:
-        out.print(f"{log['file']}: {log['verdict']}", markup=False)
+        out.print(f"{log['file']}: {log['verdict'].removeprefix(log['file']).lstrip(': ')}", markup=False)
         if log["intact"]:
             out.print(f"  from {log['first_at']} to {log['last_at']}, workspace {log['workspace']}", markup=False)
             out.print(f"  head {log['head']}: compare it with the one on the last report", markup=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dentlib import errands
 from dentlib.engagement import DestinationSettings, Engagement, Settings
 from dentlib.errors import GateClosed, UsageError
 
@@ -46,6 +47,17 @@ def test_settings_survive_saving_and_are_private(home: Path) -> None:
     assert opened.settings.currency == "EUR"
     assert opened.settings.destination.url == "https://crm.example.com"
     assert stat.S_IMODE((home / "bright" / "engagement.yaml").stat().st_mode) == 0o600
+
+
+def test_a_sandbox_that_is_there_keeps_its_version(home: Path) -> None:
+    """Another version is refused before a stage fails on it, and nothing is changed."""
+    engagement = made(home)
+    errands.configure("bright", {"destination.sandbox_version": "1.17"})
+    (engagement.root / "sandbox-twenty.sqlite").touch()
+    errands.configure("bright", {"destination.sandbox_version": "1.17", "currency": "EUR"})
+    with pytest.raises(UsageError, match=r"is a Twenty 1\.17 already"):
+        errands.configure("bright", {"destination.sandbox_version": "2.21"})
+    assert Engagement.open("bright").settings.destination.sandbox_version == "1.17"
 
 
 def test_folders_are_for_their_owner_alone(home: Path) -> None:
