@@ -7,6 +7,7 @@ different from what the source says is counted and listed.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
@@ -132,12 +133,12 @@ class KeptField:
     """A field of a record that was there before us, which it keeps though the export says otherwise."""
 
     step: str
-    source_key: str
+    source_key: str = dataclasses.field(repr=False)
     record_id: str
     object: str
     field: str
-    in_the_export: str
-    in_the_crm: str
+    in_the_export: str = dataclasses.field(repr=False)
+    in_the_crm: str = dataclasses.field(repr=False)
 
 
 def kept_fields(ledger: Ledger) -> list[KeptField]:

@@ -42,10 +42,10 @@ class Row:
     source_key: str
     record_id: str
     row_hash: str
-    text: str
+    text: str = field(repr=False)
     size_bytes: int
-    file_path: str | None
-    _payload: JSON | None = field(default=None, init=False)
+    file_path: str | None = field(repr=False)
+    _payload: JSON | None = field(default=None, init=False, repr=False)
 
     @property
     def payload(self) -> JSON:

@@ -10,6 +10,7 @@ Records that were in the workspace before us are brought up to date by `dentlib.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -33,13 +34,13 @@ class FieldConflict:
     """A field that someone changed in the destination and that the source changed as well. It was left alone."""
 
     step: str
-    source_key: str
+    source_key: str = dataclasses.field(repr=False)
     record_id: str
     object: str
     field: str
-    base: Any
-    meant: Any
-    stored: Any
+    base: Any = dataclasses.field(repr=False)
+    meant: Any = dataclasses.field(repr=False)
+    stored: Any = dataclasses.field(repr=False)
 
 
 @dataclass(slots=True)

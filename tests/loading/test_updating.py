@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from loading_fakes import BAD, carrier, patient, prepare
+from loading_fakes import BAD, STEPS, carrier, patient, prepare
 
 from dentlib.loading import rollback
+from dentlib.loading.rows import stream
 from dentlib.model import record_id
 
 
@@ -187,6 +188,19 @@ def test_a_workspace_with_nothing_of_its_own_is_not_asked(world: Any) -> None:
     prepare(world.con, {"patients": [patient(str(n)) for n in range(1, 9)]})
     world.load()
     assert world.destination.finds == 0
+
+
+def test_what_is_printed_of_a_row_or_a_conflict_names_nobody(world: Any) -> None:
+    """Rows and results may end up in an error's trace: no value of a patient does."""
+    changed(world)
+    key = record_id("demo", "patients", "3")
+    world.crm.put("person", world.crm.get("person", key) | {"city": "Namur"})
+    prepare(world.con, {"patients": [patient(str(n), city="Mons") for n in range(10)]})
+    result = world.load("delta-2", "delta")
+    assert len(result.conflicts) == 1
+    (row, *_), *_ = stream(world.con, STEPS[1], only_sample=False)
+    assert "Mons" in row.text
+    assert not {w for w in ("Leuven", "Mons", "Namur", "Neil") if w in f"{result} {row}"}
 
 
 # ---- back again ----------------------------------------------------------------------------------------------------
