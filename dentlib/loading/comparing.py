@@ -293,11 +293,11 @@ def listed_as_removed(ledger: Ledger, run_id: str) -> frozenset[str]:
 
 
 def filled_fields(ledger: Ledger, step: str, adopted: Mapping[str, Adopted]) -> dict[str, set[str]]:
-    """Return the fields that we wrote of each record that was there before us, by source key."""
+    """Return the fields that we wrote, since the last rollback, of each record that was there before us, by source key."""
     filled: dict[str, set[str]] = {key: set() for key in adopted}
     if filled:
-        where = "kind = 'call' AND body ->> 'op' = 'update' AND body ->> 'step' = ?"
-        for entry in ledger.entries(where, step):
+        where = "kind = 'call' AND body ->> 'op' = 'update' AND body ->> 'step' = ? AND seq > ?"
+        for entry in ledger.entries(where, step, ledger.epoch):
             if any(row[0] in filled for row in entry.body["rows"]):
                 for row, sent in zip(entry.body["rows"], entry.records("sent"), strict=True):
                     if row[0] in filled:
@@ -306,9 +306,10 @@ def filled_fields(ledger: Ledger, step: str, adopted: Mapping[str, Adopted]) -> 
 
 
 def kept_values(ledger: Ledger, step: str) -> dict[tuple[str, str], Any]:
-    """Return the values of others that were left alone, by record and field, as the ledger listed them last."""
+    """Return the values of others that were left alone since the last rollback, by record and field, as listed last."""
     found: dict[tuple[str, str], Any] = {}
-    for entry in ledger.entries("kind IN ('conflicts', 'kept') AND body ->> 'step' = ?", step):
+    where = "kind IN ('conflicts', 'kept') AND body ->> 'step' = ? AND seq > ?"
+    for entry in ledger.entries(where, step, ledger.epoch):
         for (_, record_id, _, name, *_), was in zip(entry.body["rows"], entry.records("was"), strict=True):
             found[record_id, name] = was["stored"]
     return found

@@ -12,6 +12,7 @@ from loading_fakes import BAD, STEPS, carrier, patient, prepare, row_of
 
 from dentlib.errors import BudgetExceeded, DestinationError
 from dentlib.loading import load, match, reassign, rollback
+from dentlib.loading.comparing import kept_values
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.listing import note_gone
 from dentlib.loading.outcomes import outcomes_of
@@ -133,6 +134,16 @@ def test_what_a_record_of_theirs_was_tied_to_by_hand_stays(world: Any) -> None:
     facts = rollback(world.ledger, world.destination, clock=world.clock)
     assert (row["record_id"], "somebody attached something to it since (1 person)") in [k[1:] for k in facts.kept]
     assert world.crm.get("company", row["record_id"]) is not None
+
+
+def test_what_was_left_alone_before_a_rollback_explains_nothing_after_it(world: Any) -> None:
+    """Otherwise a value that the next run should have written, and did not, would pass as theirs."""
+    adopted(world, city="Bruges", sourceSystemId="other:9")
+    prepared(world, city="Ghent")
+    load_one(world)
+    assert ("them-1", "sourceSystemId") in kept_values(world.ledger, "patients")
+    rollback(world.ledger, world.destination, clock=world.clock)
+    assert kept_values(world.ledger, "patients") == {}
 
 
 @pytest.mark.parametrize("by_member", [True, False])
