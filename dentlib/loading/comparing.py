@@ -293,7 +293,7 @@ def listed_as_removed(ledger: Ledger, run_id: str) -> frozenset[str]:
 
 
 def filled_fields(ledger: Ledger, step: str, adopted: Mapping[str, Adopted]) -> dict[str, set[str]]:
-    """Return the fields that we wrote, since the last rollback, of each record that was there before us, by source key."""
+    """Return the fields that we wrote since the last rollback of records that were there before us, by source key."""
     filled: dict[str, set[str]] = {key: set() for key in adopted}
     if filled:
         where = "kind = 'call' AND body ->> 'op' = 'update' AND body ->> 'step' = ? AND seq > ?"
