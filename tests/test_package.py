@@ -112,6 +112,7 @@ def test_imported_files_are_counted_completed_and_taken_back(tmp_path: Path, mon
             errands.package("pack")
         result = errands.package("pack", set_up=True)
         facts = result.facts
+        assert {f.object: f.opens.split(" →")[0] for f in facts.files}["company"] == "Companies"
         assert [f.number for f in facts.files] == list(range(1, len(facts.files) + 1))
         assert {why for *_, why in facts.steps_left} >= {"files are not taken by the importer"}
         assert all((tmp_path / "home" / "pack" / "package" / f.file).stat().st_mode & 0o077 == 0 for f in facts.files)

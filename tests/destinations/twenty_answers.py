@@ -151,6 +151,7 @@ def thing(singular: str, plural: str, *fields: dict[str, Any], active: bool = Tr
         "nameSingular": singular,
         "namePlural": plural,
         "labelSingular": singular.capitalize(),
+        "labelPlural": f"{singular.capitalize()}s",
         "isActive": active,
         "isSystem": False,
         "fieldsList": [*common, *fields],

@@ -16,7 +16,7 @@ morphRelations{type targetObjectMetadata{nameSingular}}}"""
 """What is read of a field."""
 
 _OBJECT = (
-    f"{{edges{{node{{id nameSingular namePlural labelSingular isActive isSystem fieldsList{FIELD}}}}}"
+    f"{{edges{{node{{id nameSingular namePlural labelSingular labelPlural isActive isSystem fieldsList{FIELD}}}}}"
     "pageInfo{hasNextPage endCursor}}"
 )
 
@@ -250,6 +250,7 @@ def _object(raw: JSON) -> DestinationObject:
         id=raw["id"],
         name=raw["nameSingular"],
         plural=raw["namePlural"],
+        label_plural=raw["labelPlural"],
         label=raw["labelSingular"],
         fields={f["name"]: _field(f) for f in (*raw["fieldsList"], *_file_by_path(raw["fieldsList"]))},
         active=bool(raw["isActive"]),
