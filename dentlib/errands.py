@@ -51,6 +51,8 @@ def preview(name: str, *, clock: Clock | None = None, progress: Progress | None 
         facts = replace(facts, undecided=(*facts.undecided, *ownership.ownerless(desk, now)))
         lines = [
             tell.in_short(facts.forecast),
+            f"{facts.matches.matched:,} rows stand for records that are in the CRM already; not clear: "
+            f"{facts.matches.ambiguous:,}",
             *(f"{r.kind}: {r.label}, can't be switched off ({r.detail})" for r in facts.reactions),
         ]
         return finish(

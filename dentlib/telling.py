@@ -103,8 +103,8 @@ def in_short(expected: Forecast) -> str:
     """Say the forecast in one line."""
     calls = f"{expected.records:,} records in {expected.calls:,} writing calls, {expected.reading:,} to read back"
     if expected.minutes is None or expected.ends_at is None:
-        return calls
-    return f"{calls}, {expected.minutes:,} minutes: ends about {expected.ends_at:%Y-%m-%d %H:%M}"
+        return f"{calls}; no rate is set and nothing was timed yet, so no time is foreseen"
+    return f"{calls}, {expected.minutes:,} minutes: ends about {expected.ends_at:%Y-%m-%d %H:%M %Z}".rstrip()
 
 
 def run_facts(

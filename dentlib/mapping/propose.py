@@ -197,7 +197,8 @@ def _new_document(proposals: Proposals) -> CommentedMap:
         )
     document["steps"] = CommentedMap()
     document.yaml_set_comment_before_after_key(
-        "steps", before='\nPatches by step, e.g.  patients: {fields: {gender: {values: {"9": OTHER}}}}'
+        "steps",
+        before='\nPatches by step, e.g.  patients: {error_budget: 0.1, fields: {gender: {values: {"9": OTHER}}}}',
     )
     document["tables"] = CommentedMap()
     document.yaml_set_comment_before_after_key(
