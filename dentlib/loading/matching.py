@@ -190,7 +190,12 @@ class _Object:
             SELECT record_id FROM current AS c WHERE object = ? AND NOT EXISTS
             (SELECT 1 FROM adopted AS a WHERE a.step = c.step AND a.source_key = c.source_key)
         """
-        return {rid for (rid,) in self._ledger.rows(sql, self._name)}
+        taken_up = """
+            SELECT r.value ->> 1 FROM entry, json_each(entry.body, '$.rows') AS r
+            WHERE kind = 'call' AND entry.body ->> 'op' = 'adopt' AND entry.body ->> 'object' = ?
+        """  # also those that a rollback has given back: nobody's but the workspace's, and found again
+        theirs = {rid for (rid,) in self._ledger.rows(taken_up, self._name)}
+        return {rid for (rid,) in self._ledger.rows(sql, self._name)} - theirs
 
     def _records(self, tables: Mapping[str, str]) -> Iterator[JSON]:
         """Read all records page by page, or only those that have a value of ours: whichever costs fewer calls."""

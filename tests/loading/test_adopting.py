@@ -185,6 +185,17 @@ def test_the_forecast_makes_no_record_that_is_there(world: Any, practice: Any, f
     assert _foreseen(world, steps(found)) == (0, 0, 2)
 
 
+def test_what_a_rollback_gave_back_is_recognised_again(world: Any, practice: Any) -> None:
+    """A run after a rollback takes up the same records once more, and makes none beside them."""
+    world.crm.insert("person", [them(1)])
+    one = practice({"1": {"city": "Ghent"}})
+    one.match(steps())
+    one.load(steps())
+    rollback(world.ledger, world.destination, clock=world.clock)
+    assert one.match(steps()).matched == 1
+    assert _foreseen(world, steps()) == (0, 1, 0)
+
+
 def _foreseen(world: Any, ruled: list[LoadStep]) -> tuple[int, int, int]:
     can = world.destination.capabilities
     told = forecast(world.ledger, world.con, ruled, can, read_rows=60, now=world.clock.now())
