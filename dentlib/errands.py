@@ -339,4 +339,7 @@ def _next(name: str, told: Mapping[str, Any], given: Mapping[str, Approval | Non
         return f'dentlib audit {name}, dentlib review {name}, dentlib approve {name} map --by "A. Analyst"'
     if given["sample"] is None:
         return f'dentlib sample {name}, dentlib approve {name} sample --by "A. Analyst"'
-    return f"dentlib delta {name} --export …" if told.get("complete") else f"dentlib run {name}"
+    if told.get("complete"):
+        return f"dentlib delta {name} --export …"
+    begun = told["run"].endswith("goes on with the same command")
+    return f"dentlib run {name}" + (f" (after a fix of rows that failed: dentlib retry {name})" if begun else "")
