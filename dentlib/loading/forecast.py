@@ -111,10 +111,16 @@ def seconds_per_call(ledger: Ledger) -> float | None:
 
 
 def calls_by_step(ledger: Ledger, run_id: str) -> dict[str, int]:
-    """Count the writing calls of a run by step (an update is one call for each record, unless sent as a batch)."""
+    """Count the writing calls of a run by step.
+
+    Adopting a record, or taking up one that an import made, is none; an update is one for each record, unless the
+    ledger says how many it took.
+    """
     sql = """
-        SELECT body ->> 'step', sum(CASE body ->> 'op' WHEN 'adopt' THEN 0
-          WHEN 'update' THEN coalesce(body ->> 'calls', json_array_length(body, '$.rows')) ELSE 1 END)
+        SELECT body ->> 'step', sum(CASE
+          WHEN body ->> 'tag' = 'imported' OR body ->> 'op' = 'adopt' THEN 0
+          WHEN body ->> 'op' = 'update' THEN coalesce(body ->> 'calls', json_array_length(body, '$.rows'))
+          ELSE 1 END)
         FROM entry WHERE kind = 'call' AND run = ? GROUP BY 1
     """
     return {step: int(calls) for step, calls in ledger.rows(sql, run_id)}

@@ -16,6 +16,7 @@ import duckdb
 from dentlib.clock import Clock
 from dentlib.errors import BudgetExceeded
 from dentlib.facts import ReasonCount, StepFacts
+from dentlib.loading.forecast import calls_by_step
 from dentlib.loading.history import require_no_unfinished_rollback, runs
 from dentlib.loading.ledger import Ledger
 from dentlib.loading.missing import Missing
@@ -180,13 +181,7 @@ def _load(
 
 def calls_of(ledger: Ledger, run_id: str) -> int:
     """Count the writing calls of a run, all its parts together (an adoption is none, updates may be several)."""
-    sql = """
-        SELECT coalesce(sum(CASE body ->> 'op' WHEN 'update' THEN coalesce(body ->> 'calls', 1)
-                                               WHEN 'adopt' THEN 0 ELSE 1 END), 0)
-        FROM entry WHERE kind = 'call' AND run = ?
-    """
-    (found,) = next(ledger.rows(sql, run_id))
-    return int(found)
+    return sum(calls_by_step(ledger, run_id).values())
 
 
 def _begin(ledger: Ledger, run_id: str, kind: Kind, steps: Sequence[LoadStep]) -> None:

@@ -29,7 +29,7 @@ from dentlib.sandbox.twenty.metadata_rules import (
     name_from_label,
 )
 from dentlib.sandbox.twenty.options import migrate_records, with_option_ids
-from dentlib.sandbox.twenty.refusals import Json
+from dentlib.sandbox.twenty.refusals import Json, Refusal
 from dentlib.sandbox.twenty.state import dumps
 from dentlib.sandbox.twenty.versions import Linked, Release
 from dentlib.sandbox.twenty.workspace import Workspace
@@ -393,6 +393,6 @@ class MetadataWriter:
 def _missing_object(of: Release) -> Any:
     try:
         check_object_deletion(of, None)
-    except Exception as refusal:
+    except Refusal as refusal:
         return refusal
     raise AssertionError("a missing object is always refused")
